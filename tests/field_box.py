@@ -114,8 +114,10 @@ class Box:
         )
 
     def _build_web(self) -> None:
-        view = ServiceView(self.board, self.feed, self.storage.path, self.storage.clips)
-        self._archive = Archive(view.store, view.clips)
+        view = ServiceView(
+            *(self.board, self.feed, self.storage.path, self.storage.clips), on_damage=self.storage.doubt
+        )
+        self._archive = Archive(view.store, view.clips, view.on_damage)
         pictures: Any = None
         self._handlers = Handlers(
             HttpSettings(),
@@ -192,12 +194,15 @@ class Box:
         handler = self._handlers.history if "history" in path else self._handlers.state
         return json.loads(asyncio.run(handler(request)).body)  # type: ignore[arg-type]
 
-    def journal(self, kind: str) -> list[dict[str, Any]]:
+    def journal(self, kind: str, *, was_damaged: bool = False) -> list[dict[str, Any]]:
         """All pages of a kind, the latest first."""
         found: list[dict[str, Any]] = []
         cursor = ""
         while True:
             answer = self.api(f"/api/history?kind={kind}&before={cursor}")
+            if "damaged" in answer["trouble"] and not was_damaged:  # it says so, and is set aside for it
+                self.threads.settle()
+                return self.journal(kind, was_damaged=True)
             assert not answer["trouble"], answer["trouble"]
             found += answer[kind]
             cursor = answer["next"][kind]

@@ -248,6 +248,7 @@ def players(scratch: Path) -> str:
     """Players without a header of their own get in where ``players_need_no_header`` is set, with a token alone."""
     basic = "Basic " + base64.b64encode(f"anybody:{LOOK}".encode()).decode()
     with Running(scratch, "players", http={"players_need_no_header": True}) as service:
+        wait_until(lambda: service.status("/live.jpg", basic) == 200, 60.0, "a picture within 3 s")
         seen = {
             "Basic": service.status("/live.jpg", basic),
             "?token=": service.status(f"/live.jpg?token={LOOK}"),

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support import command_line
 
+from tremorscope import cli
+
 
 def printed_to(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     with Path(path).open("w") as output:
@@ -31,3 +33,15 @@ def test_a_reader_who_has_seen_enough_is_no_failure() -> None:
         ["bash", "-c", f"set -o pipefail; {command} | head -c 1"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["http:/ada:secret@host/o.mp4", "rtsp://ada:secret@host:554/x", "mqtts://:secret@h"]
+)
+def test_no_line_says_a_password(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli._fail(f"{name}: there is no directory {name}: make the directory first, at 12:30@noon")
+    told = capsys.readouterr().err
+    assert "secret" not in told
+    assert told.count(":***@h") == 2
+    assert told.endswith(": make the directory first, at 12:30@noon\n")

@@ -6,6 +6,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import sys
 
 import click
@@ -160,7 +161,8 @@ def _fail_usage(error: click.UsageError) -> None:
 
 
 def _fail(message: str, exit_status: int = 1) -> None:
-    click.echo(f"tremorscope: {message}", err=True)
+    told = re.sub(r"(:/+[^/\s:@]*):[^/\s@]*@", r"\1:***@", message)  # no password of an address
+    click.echo(f"tremorscope: {told}", err=True)
     sys.exit(exit_status)
 
 

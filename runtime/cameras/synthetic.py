@@ -132,7 +132,7 @@ def _check_mode(mode: SyntheticMode, rate_hz: float) -> None:
     if not 0 < mode.frequency_hz < rate_hz / 2:
         raise OptionFault(
             f"synthetic camera: a mode at {mode.frequency_hz} Hz cannot be seen at {rate_hz} frames a second",
-            remedy=f"choose a frequency above 0 and below {rate_hz / 2:g} Hz",
+            remedy=f"choose a frequency above 0 and below {rate_hz / 2:g} Hz, or film faster",
         )
     if mode.half_waves < 1 or not (math.isfinite(mode.amplitude_px) and math.isfinite(mode.phase_rad)):
         raise OptionFault(

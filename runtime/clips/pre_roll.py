@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.clips.settings import RecordingSettings
-from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.errors import OptionFault, OutputFault
 from tremorscope.runtime.frames.buffers import CHANNELS, FrameFormat, FrameRing
 from tremorscope.runtime.frames.ring import Lease
 
@@ -173,6 +173,14 @@ class ClipFrames:
             self.first_s = timestamp_s
         self.last_s = timestamp_s
         return number + 1
+
+    def nothing_left(self, file: str) -> OutputFault:
+        """The fault of a clip of which no frame could be written."""
+        what, remedy = "no frame was left to record", "lengthen the pre- or post-roll"
+        if self.dropped:
+            what = f"all {self.dropped} frames were gone before they were written"
+            remedy = "give the device less to do"
+        return OutputFault(f"{file}: {what}", remedy=remedy)
 
     def end(self) -> None:
         """End a clip, whole or not: no frame is held any more."""

@@ -244,13 +244,11 @@ class EventRecorder:
                     frames.end()
                     return self._record_afterwards(recording, frames)
             if frames.last_s is None:
-                if self._hurrying:
-                    raise ended_before(file)
-                remedy = "lengthen the pre- or post-roll"
-                raise OutputFault(f"{file}: no frame was left to record", remedy=remedy)
+                raise ended_before(file) if self._hurrying else frames.nothing_left(file)
             found = writer.publish()
         except Fault as fault:
-            return Clip(name, kind, file, "failed", self._to_unix_s(recording.start_s), detail=str(fault))
+            begun_s = self._to_unix_s(recording.start_s)
+            return Clip(name, kind, file, "failed", begun_s, dropped=frames.dropped, detail=str(fault))
         finally:
             if writer is not None:
                 writer.discard()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeAlias
 
-from tremorscope.runtime.cameras.settings import ClipSettings
+from tremorscope.runtime.cameras.opening import drawn_settings
+from tremorscope.runtime.cameras.settings import ClipSettings, SyntheticCameraSettings
 from tremorscope.runtime.clips.pre_roll import slots_for
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.configuration.yaml_document import KeyPath as KeyPath
@@ -31,7 +32,7 @@ def contradictions(configuration: Configuration) -> list[Contradiction]:
 
     What only the camera knows, such as the size of a clip's pictures, is not checked here.
     """
-    parts = (_names, _regions, _geometry, _alarms, _bands, _analysis, _magnification, _recording)
+    parts = (_names, _drawn, _regions, _geometry, _alarms, _bands, _analysis, _magnification, _recording)
     return [found for part in parts for found in part(configuration)]
 
 
@@ -73,6 +74,11 @@ def _names(configuration: Configuration) -> Iterator[Contradiction]:
                 "give each a name of its own",
             )
         alarms.add(alarm.name)
+
+
+def _drawn(configuration: Configuration) -> Iterator[Contradiction]:
+    if isinstance(configuration.camera, SyntheticCameraSettings):
+        yield from _fault_of(("camera",), partial(drawn_settings, configuration.camera))
 
 
 def _regions(configuration: Configuration) -> Iterator[Contradiction]:

@@ -38,10 +38,7 @@ class Controls(Protocol):
         """Record a clip around the present; returns the event's name, or None if nothing is recorded."""
 
     def adjust(
-        self,
-        *,
-        amplification: float | None = None,
-        bands_hz: tuple[tuple[float, float], ...] | None = None,
+        self, *, amplification: float | None = None, bands_hz: tuple[tuple[float, float], ...] | None = None
     ) -> None:
         """Change the amplification, the bands, or both, until the service is started or reconfigured again.
 
@@ -79,6 +76,8 @@ class ServiceView:
     """Actions that clients may request; None lets them only look."""
     bit_depth: int = 8
     """Bits in which the camera tells brightnesses apart."""
+    on_damage: Callable[[], None] = lambda: None
+    """Called when the store was found damaged."""
     planes: Callable[[], tuple[PlaneScale, ...]] = tuple
     """Calibrated planes that scales are taken from, read anew, for the check view."""
 

@@ -74,10 +74,7 @@ class UnixClock:
     """
 
     def __init__(
-        self,
-        *,
-        unix_clock: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        self, *, unix_clock: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._unix_clock, self._clock = unix_clock, clock
         self._unix, self._steady = _Follower(), _Follower()

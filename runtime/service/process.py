@@ -69,6 +69,7 @@ class Service:
                 *(parts.board, parts.feed, parts.storage.path, parts.storage.clips),
                 controls=self,
                 bit_depth=parts.picture.bit_depth,
+                on_damage=parts.storage.doubt,
                 planes=lambda: self._reloader.configuration.vibration.planes(),
             ),
             state_directory=state_directory(configuration.store),
@@ -89,14 +90,16 @@ class Service:
 
     def record_event(self, reason: str) -> str | None:
         """Record a clip around this moment; returns the event's name, or None where nothing is recorded."""
-        recorder, latest_s = self.parts.storage.recorder, self.parts.loop.latest_s
-        return recorder.trigger(latest_s, reason) if recorder is not None and latest_s is not None else None
+        storage, latest_s = self.parts.storage, self.parts.loop.latest_s
+        if storage.recorder is not None and latest_s is not None:
+            return storage.recorder.trigger(latest_s, reason)
+        why = storage.health().trouble if latest_s is not None else "no frame has come yet"
+        is_off = self._configuration.recording is None
+        log.warning("%s: no clip is recorded: %s", reason, "recording is null" if is_off else why)
+        return None
 
     def adjust(
-        self,
-        *,
-        amplification: float | None = None,
-        bands_hz: tuple[tuple[float, float], ...] | None = None,
+        self, *, amplification: float | None = None, bands_hz: tuple[tuple[float, float], ...] | None = None
     ) -> None:
         """Change the amplification, the bands, or both, until the service is started or reconfigured again.
 

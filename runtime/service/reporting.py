@@ -147,8 +147,7 @@ class Reporter:
             thread_failures=self._threads.failures,
             viewers=parts.feed.viewers,
             problems=self._problems(
-                findings,
-                self._losses.look(loop.frames, camera.drops, self._watch.reading().cpu_load_ratio),
+                findings, self._losses.look(loop.frames, camera.drops, self._watch.reading().cpu_load_ratio)
             ),
         )
         self._reports += 1

@@ -27,7 +27,7 @@ from tremorscope.runtime.service.store_keeper import Housekeeper, StoreKeeper, s
 from tremorscope.runtime.store.background import BackgroundStore, EarlyRecords, StoreState, StoreUpkeep
 from tremorscope.runtime.store.disk import DiskGuard
 from tremorscope.runtime.store.reader import salvage
-from tremorscope.runtime.store.records import ModeRecord, Notice, Record
+from tremorscope.runtime.store.records import Clip, ModeRecord, Notice, Record
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
 from tremorscope.runtime.store.sqlite_file import StoreBusyFault, StoreDamagedFault, StoreFault, gone
@@ -113,8 +113,8 @@ class Storage:
         """Begin to keep frames of the camera's ring for clips, if that is configured; see `EventRecorder`."""
         if (recording := self._recording) is None:
             return
-        wanted = magnifier if recording.magnified else None
-        checked = wanted and replace(wanted, make=self._checked(wanted.make))
+        checked = magnifier if recording.magnified else None
+        checked = checked and replace(checked, make=self._checked(checked.make))
         history = FrameHistory(slots_for(recording, frames), frames)
         ring.reclaim = history.give_back
         self._make_recorder = lambda: EventRecorder(
@@ -130,12 +130,19 @@ class Storage:
 
     def offer(self, record: Record) -> None:
         """Queue a record for the store; returns at once."""
+        if isinstance(record, Clip) and record.state == "failed":
+            log.warning("clip %s is not kept: %s", record.file, record.detail)
         (self._background or self._early).offer(record)
 
     def notice(self, topic: str, text: str) -> None:
         """Write a notice about the service itself to the store and the log."""
         log.info("%s: %s", topic, text)
         self.offer(Notice(self._unix_clock(), topic, text))
+
+    def doubt(self) -> None:
+        """Have the store checked now: somebody has met damage in it."""
+        if self._soundness is not None:
+            self._soundness.hurry()
 
     def _warn(self, topic: str, text: str) -> None:
         log.warning("%s: %s", topic, text)
@@ -150,14 +157,14 @@ class Storage:
         for notice in self._guard.check(self._unix_clock()):
             log.warning("%s", notice.text, extra={"fields": {"topic": notice.topic}})
             self.offer(notice)
-        state = self._guard.state
+        allows = self._guard.state.allows
         if self._background is not None:
-            self._background.accept_bulk(state.allows("series") and not self._housekeeper.log_is_too_long)
+            self._background.accept_bulk(allows("series") and not self._housekeeper.log_is_too_long)
             self._check_place(self._background)
             self._early.hand_to(self._background)  # what another thread has added at the last moment
         if self._recorder is not None:
-            self._recorder.saves_room = not state.allows("previews")
-            self._recorder.decline(self._keeper.mount_trouble() or ("" if state.allows("clips") else _LOW))
+            self._recorder.saves_room = not allows("previews")
+            self._recorder.decline(self._keeper.mount_trouble() or ("" if allows("clips") else _LOW))
         if self._clock() >= self._retry_s and (
             self._background is None or (self._recorder is None and self._make_recorder)
         ):
@@ -175,11 +182,11 @@ class Storage:
 
     def health(self) -> StorageHealth:
         """Status of store, clips and disk."""
-        store = self._background.state() if self._background else StoreState("", False, 0, 0, 0, 0, 0)
+        unopened = StoreState(self._trouble, False, 0, 0, 0, 0, 0)
+        store = self._background.state() if self._background else unopened
         disk = self._guard.state
         clips = self._recorder.state() if self._recorder else None
-        present = store.trouble if self._background else self._trouble
-        trouble = (present, disk.trouble, self._recorder_trouble)
+        trouble = (store.trouble, disk.trouble, self._recorder_trouble)
         return StorageHealth(
             trouble="; ".join(dict.fromkeys(text for text in trouble if text)),
             written=store.written,
@@ -204,11 +211,10 @@ class Storage:
     def close(self, timeout_s: float) -> str:
         """Complete the clips, write pending records, close the store; returns what was left undone."""
         until_s = self._clock() + timeout_s
-        left = []
         if self._soundness is not None:
             self._soundness.close()
-        if self._recorder is not None and not self._recorder.close(0.65 * timeout_s):
-            left.append("a clip is incomplete")
+        is_whole = self._recorder is None or self._recorder.close(0.65 * timeout_s)
+        left = [] if is_whole else ["a clip is incomplete"]
         pending, trouble = len(self._early), self._trouble
         if self._background is not None:
             state = self._background.close(max(0.5, until_s - self._clock()))
@@ -236,12 +242,11 @@ class Storage:
                 self._use(store)
             except StoreDamagedFault as fault:
                 self._use(self._keeper.renew(store, fault))
+            self._note("")
         except StoreBusyFault:
             raise
         except StoreFault as fault:
             self._note(str(fault))
-        else:
-            self._note("")
 
     def _renew(self, before: Store, fault: StoreFault) -> Store:
         """Replace the store; called by the thread that writes."""
@@ -281,15 +286,11 @@ class Storage:
         if self._make_recorder is None or self._recorder is not None:
             return
         try:
-            self._recorder = self._make_recorder()
+            self._recorder, self._recorder_trouble = self._make_recorder(), ""
         except OutputFault as fault:
             self._recorder_trouble = str(fault)
-            return
         except OSError as error:  # e.g. a directory of somebody else
-            reason = reason_of(error)
-            self._recorder_trouble = f"{self.clips}: no clips can be kept ({reason})"
-            return
-        self._recorder_trouble = ""
+            self._recorder_trouble = f"{self.clips}: no clips can be kept ({reason_of(error)})"
 
     def _note(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:

@@ -30,7 +30,7 @@ from tremorscope.runtime.store.records import (
     SettingsRecord,
     Summary,
 )
-from tremorscope.runtime.store.sqlite_file import StoreFault, errors_as_faults
+from tremorscope.runtime.store.sqlite_file import StoreFault, errors_as_faults, values_as_faults
 from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
 from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 
@@ -110,10 +110,12 @@ class StoreReader:
             )
             rows = self.rows(question, block, number)
             for start_s, offsets, samples in rows:  # none if retention was here meanwhile
-                times = start_s + np.frombuffer(offsets, "<f8")
-                wanted = (times >= from_s) & (times < to_s)
+                with values_as_faults(self.path):
+                    times = start_s + np.frombuffer(offsets, "<f8")
+                    wanted = (times >= from_s) & (times < to_s)
+                    found = times[wanted], np.frombuffer(samples, "<f4")[wanted]
                 if wanted.any():
-                    yield settings_of(settings), (times[wanted], np.frombuffer(samples, "<f4")[wanted])
+                    yield settings_of(settings), found
 
     def blocks(self, from_s: float = -math.inf, to_s: float = math.inf) -> Iterator[SeriesBlock]:
         """All samples with ``from_s`` <= time < ``to_s``, block by block with their channels, in order of time."""
@@ -128,10 +130,11 @@ class StoreReader:
             )
             if not rows:  # retention was here meanwhile
                 continue
-            times = rows[0][0] + np.frombuffer(rows[0][1], "<f8")
-            wanted = (times >= from_s) & (times < to_s)
-            if wanted.any():
+            with values_as_faults(self.path):
+                times = rows[0][0] + np.frombuffer(rows[0][1], "<f8")
+                wanted = (times >= from_s) & (times < to_s)
                 values = np.stack([np.frombuffer(row[2], "<f4")[wanted] for row in rows])
+            if wanted.any():
                 channels = tuple(Channel(*row[3:]) for row in rows)
                 yield SeriesBlock(channels, times[wanted], values, settings_of(settings))
 
@@ -144,8 +147,7 @@ class StoreReader:
             "WHERE channel = ? AND period_s = ? AND start_s >= ? AND start_s < ? ORDER BY start_s",
             self._number_of(channel),
             period_s,
-            from_s,
-            to_s,
+            *(from_s, to_s),
         )
         return tuple(
             Summary(row[0], row[1], row[2], _number(row[3]), _number(row[4]), _number(row[5]), _root(row[6]))
@@ -158,8 +160,7 @@ class StoreReader:
             f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio, "
             "cause FROM peak JOIN channel ON channel.id = channel WHERE time_s >= ? AND time_s < ? "
             "ORDER BY time_s, peak.id",
-            from_s,
-            to_s,
+            *(from_s, to_s),
         )
         return tuple(PeakRecord(row[0], Channel(*row[1:6]), *row[6:]) for row in rows)
 
@@ -168,10 +169,10 @@ class StoreReader:
         rows = self.rows(
             "SELECT time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, "
             "shape FROM mode WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s,
-            to_s,
+            *(from_s, to_s),
         )
-        return tuple(_mode(row) for row in rows)
+        with values_as_faults(self.path):
+            return tuple(_mode(row) for row in rows)
 
     def latest_modes(self, over_s: float) -> tuple[ModeRecord, ...]:
         """Modes of so long before the one that was written last, whatever the clock shows by now."""
@@ -182,8 +183,7 @@ class StoreReader:
         """Alarms raised at ``from_s`` <= time < ``to_s``."""
         rows = self.rows(
             f"SELECT {ALARM_COLUMNS} FROM alarm WHERE raised_s >= ? AND raised_s < ? ORDER BY raised_s, id",
-            from_s,
-            to_s,
+            *(from_s, to_s),
         )
         return tuple(Alarm(*row) for row in rows)
 
@@ -202,10 +202,11 @@ class StoreReader:
     def learnings(self) -> dict[str, Learning]:
         """State of the baselines that are being learned, by the alarm's name."""
         rows = self.rows("SELECT name, source, kept, stride, readings, learned_s, from_s, to_s FROM learning")
-        return {
-            name: Learning(source, tuple(np.frombuffer(kept, "<f8").tolist()), *others)
-            for name, source, kept, *others in rows
-        }
+        with values_as_faults(self.path):
+            return {
+                name: Learning(source, tuple(np.frombuffer(kept, "<f8").tolist()), *others)
+                for name, source, kept, *others in rows
+            }
 
     def latest_s(self) -> tuple[float, ...]:
         """Times of what was written last into each table that the service writes to all the while."""
@@ -221,8 +222,7 @@ class StoreReader:
         rows = self.rows(
             "SELECT event, event_trigger.time_s, reason, alarm, alarm_raised_s FROM event_trigger "
             "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s,
-            to_s,
+            *(from_s, to_s),
         )
         return tuple(EventRecord(*row) for row in rows)
 
@@ -241,8 +241,7 @@ class StoreReader:
         """Notices of ``from_s`` <= time < ``to_s``."""
         rows = self.rows(
             f"SELECT {NOTICE_COLUMNS} FROM notice WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s,
-            to_s,
+            *(from_s, to_s),
         )
         return tuple(Notice(*row) for row in rows)
 

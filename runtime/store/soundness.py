@@ -26,13 +26,7 @@ _SHARE = 1e-3
 class SoundnessWatch:
     """Reads the whole file again and again in a thread of its own, through a connection that holds nobody up."""
 
-    def __init__(
-        self,
-        path: Path,
-        report: Callable[[StoreDamagedFault], None],
-        *,
-        threads: Threads,
-    ) -> None:
+    def __init__(self, path: Path, report: Callable[[StoreDamagedFault], None], *, threads: Threads) -> None:
         """Start the thread; a file that was too large to be checked whole when it was opened is checked at once.
 
         Args:
@@ -41,14 +35,22 @@ class SoundnessWatch:
             threads: starter of the thread.
         """
         self._path, self._report = path, report
-        self._stopping = threading.Event()
+        self._stopping, self._woken = threading.Event(), threading.Event()
+        self._has_hurried = False
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._thread = threads.start("store check", self._run, niceness=BACKGROUND, again=True, owned=True)
 
+    def hurry(self) -> None:
+        """Check now, for somebody has met damage; heard once, as what a reader says may be of another store."""
+        if not self._has_hurried:
+            self._has_hurried = True
+            self._woken.set()
+
     def close(self, timeout_s: float = 1.0) -> None:
         """End the thread, in the middle of a check too."""
         self._stopping.set()
+        self._woken.set()
         with self._lock:
             if self._connection is not None:
                 self._connection.interrupt()
@@ -56,7 +58,8 @@ class SoundnessWatch:
 
     def _run(self) -> None:
         pause_s = 0.0 if file_bytes(self._path) > CHECKED_WHOLE_BYTES else _EVERY_S
-        while not self._stopping.wait(pause_s):
+        while not (self._woken.wait(pause_s) and self._stopping.is_set()):
+            self._woken.clear()
             begun_s = time.monotonic()
             self._check()
             pause_s = max(_EVERY_S, (time.monotonic() - begun_s) / _SHARE)

@@ -56,6 +56,15 @@ def errors_as_faults(path: Path) -> Iterator[None]:
         raise _fault(path, str(error)) from None
 
 
+@contextmanager
+def values_as_faults(path: Path) -> Iterator[None]:
+    """Make damage within a value, which SQLite cannot see, a fault of the store."""
+    try:
+        yield
+    except (ValueError, TypeError, IndexError) as error:
+        raise damaged(path, f"a value cannot be read: {error}") from None
+
+
 def _fault(path: Path, message: str) -> StoreFault:
     def says(parts: tuple[str, ...]) -> bool:
         return any(part in message for part in parts)

@@ -48,6 +48,7 @@ CREATE INDEX IF NOT EXISTS message_by_kind ON message (kind, id);
 CREATE TABLE IF NOT EXISTS announced (topic TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 _TRIM = "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE kind = ? ORDER BY id LIMIT ?)"
+_REMOVE = "DELETE FROM message WHERE id = ? RETURNING kind"
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,10 @@ class MqttBuffer:
         Raises:
             StoreFault: nothing was stored.
         """
+        new = list(messages)
         with self._writing() as connection:
-            connection.executemany("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", messages)
-            held = _count(connection)
+            connection.executemany("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", new)
+            held = Counter(self._waiting) + Counter(kind for kind, _, _ in new)
             dropped = Counter[str]({kind: max(0, held[kind] - most) for kind, most in self._most.items()})
             for oldest in dropped.items():
                 connection.execute(_TRIM, oldest)
@@ -187,9 +189,9 @@ class MqttBuffer:
             StoreFault: they stay, and will be sent once more.
         """
         with self._writing() as connection:
-            connection.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in numbers])
-            held = _count(connection)
-        self._waiting = held
+            rows = (connection.execute(_REMOVE, (number,)) for number in numbers)
+            removed = Counter(kind for row in rows for (kind,) in row)
+        self._waiting = Counter(self._waiting) - removed
 
     def waiting(self) -> dict[str, int]:
         """Number of stored messages by kind; empty where it is not known."""

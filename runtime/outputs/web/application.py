@@ -177,6 +177,8 @@ class Application:
             raise web.HTTPConflict(text=f"{fault}\n") from None
         except asyncio.TimeoutError:
             raise web.HTTPRequestTimeout(text="that took too long\n") from None
+        except (web.RequestPayloadError, HttpProcessingError):
+            raise web.HTTPBadRequest(text="the body cannot be read\n") from None
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
         token = request.query.get("token")

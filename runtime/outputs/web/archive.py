@@ -27,7 +27,7 @@ from tremorscope.runtime.store.export import series_csv
 from tremorscope.runtime.store.overview import read_overview
 from tremorscope.runtime.store.pages import Cursor, HistoryKind, read_page
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.sqlite_file import StoreFault
+from tremorscope.runtime.store.sqlite_file import StoreDamagedFault, StoreFault
 
 _T = TypeVar("_T")
 _FIRST = 200
@@ -40,8 +40,10 @@ _CLIP_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,80}\.mp4")
 class Archive:
     """Reader of the store for requests; a failure is reported, and the next request tries again."""
 
-    def __init__(self, store: Path | None, clips: Path | None) -> None:
-        self._store, self._clips = store, clips
+    def __init__(
+        self, store: Path | None, clips: Path | None, on_damage: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store, self._clips, self._on_damage = store, clips, on_damage
         self._reader: StoreReader | None = None
         self._files: OpenDatabase | None = None
         self._mutex = threading.Lock()
@@ -127,7 +129,7 @@ class Archive:
                     found[kind] = answers.history(page.records)
                     found["next"][kind] = None if page.next is None else "{!r},{}".format(*page.next)
             except Fault as fault:
-                self._forget()
+                self._forget(fault)
                 found["trouble"] = str(fault)
         return found
 
@@ -138,7 +140,7 @@ class Archive:
             try:
                 found = question(self._open())
             except Fault as fault:
-                self._forget()
+                self._forget(fault)
                 return {"trouble": str(fault)}
         return {"trouble": "", **answers.plain(found)}
 
@@ -147,8 +149,8 @@ class Archive:
         with self._mutex:
             try:
                 listed = self._open().is_saved(file)
-            except Fault:
-                self._forget()
+            except Fault as fault:
+                self._forget(fault)
                 return None
         return path if listed and path.is_file() and not path.is_symlink() else None
 
@@ -160,7 +162,9 @@ class Archive:
             self._files = OpenDatabase(self._store, "-wal")
         return self._reader
 
-    def _forget(self) -> None:
+    def _forget(self, fault: Fault | None = None) -> None:
+        if isinstance(fault, StoreDamagedFault):
+            self._on_damage()
         if self._reader is not None:
             self._reader.close()
             self._reader = None

@@ -124,7 +124,7 @@ class WebServer:
     def _prepare(self) -> None:
         settings, service = self._settings, self._service
         self._pictures = LivePictures(service.feed, settings, self._threads)
-        self._archive = Archive(service.store, service.clips)
+        self._archive = Archive(service.store, service.clips, service.on_damage)
         self._regions = RegionHandlers(settings, service, self._limits)
         handlers = Handlers(
             settings,
@@ -169,6 +169,7 @@ class WebServer:
             keepalive_timeout=self._limits.idle_s,
             lingering_time=1.0,
             handler_cancellation=True,
+            auto_decompress=False,  # nobody sends compressed bodies, and a broken one is a mistake of aiohttp's
             shutdown_timeout=0.5,
         )
         await runner.setup()

@@ -24,8 +24,8 @@ from support import Picture, mount_small_disk, read_video, unmount
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.clips import recorder as event_recorder
 from tremorscope.runtime.clips import writer as event_clips
-from tremorscope.runtime.clips.afterwards import magnified_of
-from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, slots_for
+from tremorscope.runtime.clips.afterwards import EventRecording, magnified_of
+from tremorscope.runtime.clips.pre_roll import ClipFrames, ClipMagnifier, FrameHistory, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import EventClipWriter, Recovery, event_name, recover_clips
@@ -38,6 +38,7 @@ from tremorscope.runtime.vibration.displacement.regions import Region
 T0 = 1_793_000_000.0
 RATE_HZ = 25.0
 FRAMES = FrameFormat(64, 48, RATE_HZ)
+PATIENCE_S = 60.0
 
 
 def frame_of(number: int) -> Picture:
@@ -72,9 +73,11 @@ class Filmed(EventRecorder):
     """A recorder with a ring that its frames are filmed into: three slots more than the pre-roll takes."""
 
     def __init__(self, directory: Path, settings: RecordingSettings, **given: Any) -> None:
-        slots = slots_for(settings, FRAMES)
-        history = FrameHistory(slots, FRAMES)
-        self.lent = Lent(slots + 3, width_px=64, height_px=48)
+        self.slots = slots_for(settings, FRAMES)
+        self.reached = 0
+        """Frame that the thread of raw clips takes next."""
+        history = FrameHistory(self.slots, FRAMES)
+        self.lent = Lent(self.slots + 3, width_px=64, height_px=48)
         self.lent.ring.reclaim = history.give_back
         super().__init__(directory, settings, history, **given)
 
@@ -82,11 +85,20 @@ class Filmed(EventRecorder):
         with self.lent.frame(picture, timestamp_s=time_s) as frame:
             self.offer(frame)
 
+    @property
+    def would_lose(self) -> bool:
+        """Further frames may take the place of some that a raw clip still needs."""
+        is_at_work = self._waiting["raw"].unfinished_tasks > 0
+        return is_at_work and self._history.count - self.reached > self.slots - 5
+
+    def _next_end(self, recording: EventRecording, number: int) -> int:
+        if threading.current_thread().name == "events-raw":
+            self.reached = number
+        return super()._next_end(recording, number)
+
 
 @contextmanager
-def recorder(
-    directory: Path, log: Log, *, make_magnify: Any = None, stall_s: float = 0.5, **changes: Any
-) -> Iterator[Filmed]:
+def recorder(directory: Path, log: Log, *, make_magnify: Any = None, **changes: Any) -> Iterator[Filmed]:
     given = {"pre_roll_s": 1.0, "post_roll_s": 1.0, "longest_s": 6.0, "encoder": "x264"} | changes
     running = Filmed(
         directory,
@@ -95,7 +107,7 @@ def recorder(
         magnifier=ClipMagnifier(make_magnify) if make_magnify else None,
         to_unix_s=lambda time_s: T0 + time_s,
     )
-    running.stall_s = stall_s
+    running.stall_s = PATIENCE_S
     try:
         yield running
     finally:
@@ -104,8 +116,11 @@ def recorder(
 
 
 def film(running: Filmed, first: int, last: int, pace_s: float = 0.001) -> None:
-    """Film the frames of these numbers, last excluded; frame n is of time n / 25 s."""
+    """Film the frames of these numbers, last excluded; frame n is of time n / 25 s. Waits for what is to be written."""
+    until_s = time.monotonic() + PATIENCE_S
     for number in range(first, last):
+        while running.would_lose and time.monotonic() < until_s:
+            time.sleep(0.001)
         running.film(frame_of(number), number / RATE_HZ)
         time.sleep(pace_s)
 
@@ -215,14 +230,17 @@ class TestOverlap:
 class TestTrouble:
     def test_a_camera_that_stops_completes_the_clip(self, tmp_path: Path) -> None:
         log = Log()
-        with recorder(tmp_path, log, stall_s=0.2) as running:
+        with recorder(tmp_path, log) as running:
             film(running, 0, 30)
             running.trigger(29 / RATE_HZ, "by hand")
-            film(running, 30, 35)
-            deadline_s = time.monotonic() + 20
+            film(running, 30, 34)
+            running.stall_s = 0.2  # from the last frame on
+            film(running, 34, 35)
+            deadline_s = time.monotonic() + PATIENCE_S
             while not log.clips("saved") and time.monotonic() < deadline_s:
                 time.sleep(0.02)
             assert running.state().recording is None
+            running.stall_s = PATIENCE_S
             film(running, 35, 60)
             running.trigger(59 / RATE_HZ, "again")
         first, second = log.clips("saved")
@@ -386,6 +404,21 @@ class TestTrouble:
             ("failed", "clips given up: 900 MB free")
         ]
         assert len(log.clips("saved")) == 1
+
+    def test_a_clip_whose_frames_were_all_gone_says_that_the_device_was_too_busy(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late, begin, log = threading.Event(), ClipFrames.begin, Log()
+        monkeypatch.setattr(ClipFrames, "begin", lambda self: (late.wait(PATIENCE_S), begin(self)))
+        with recorder(tmp_path, log) as running:
+            film(running, 0, 30)
+            running.trigger(29 / RATE_HZ, "by hand")
+            for number in range(30, 300):
+                running.film(frame_of(number), number / RATE_HZ)
+            late.set()
+        (failed,) = log.clips("failed")
+        assert "all 51 frames were gone before they were written: give the device less to do" in failed.detail
+        assert failed.dropped == running.state().dropped_frames == 51
 
     def test_closing_completes_what_is_being_recorded(self, tmp_path: Path) -> None:
         log = Log()

@@ -149,6 +149,11 @@ class TestErrors:
                 "reaches outside the picture of 640x360 px: move it inside or make it smaller",
             ),
             (
+                changed("kind: synthetic", "kind: synthetic, rate_hz: 9"),
+                'a.yaml:2: camera = {"kind": "synthetic", "rate_hz": 9}: synthetic camera: a mode at 4.7 Hz cannot be '
+                "seen at 9.0 frames a second: choose a frequency above 0 and below 4.5 Hz, or film faster",
+            ),
+            (
                 changed("high_hz: 2.4", "high_hz: 24"),
                 "a.yaml:9: vibration.modes[0].high_hz = 24: cannot be seen at 30 frames a second: "
                 "choose below 15 Hz, or film faster",

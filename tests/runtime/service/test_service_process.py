@@ -338,7 +338,7 @@ class TestControls:
             prepare(self, wanted)
 
         monkeypatch.setattr(Engines, "prepare", noted)
-        recording = {"pre_roll_s": 0.2, "post_roll_s": 0.2}
+        recording = {"pre_roll_s": 0.2, "post_roll_s": 3}
         loaded = configured(tmp_path, linear_bundle, recording=recording, magnification={"when": "never"})
         with running(Service(loaded)) as service:
             until(service, lambda: opened == ["events-magnified"])
@@ -348,12 +348,40 @@ class TestControls:
 
     @pytest.mark.usefixtures("camera")
     def test_record_an_event_by_hand(self, tmp_path: Path, linear_bundle: Path) -> None:
-        recording = {"pre_roll_s": 0.2, "post_roll_s": 0.2, "magnified": False}
+        recording = {"pre_roll_s": 0.2, "post_roll_s": 3, "magnified": False}
         with running(Service(configured(tmp_path, linear_bundle, recording=recording))) as service:
             assert service.record_event("too early") is None or service.parts.loop.frames
             frames(service, 30)
             assert service.record_event("by hand") is not None
             until(service, lambda: service.parts.storage.health().clips["saved"] >= 1)
+
+    @pytest.mark.parametrize(
+        ("recording", "why"),
+        [
+            (None, "by SIGUSR1: no clip is recorded: recording is null"),
+            ({"magnified": False}, "-raw.mp4 is not kept: the disk is low"),
+        ],
+    )
+    @pytest.mark.usefixtures("camera")
+    def test_a_clip_that_is_not_recorded_is_told_in_one_line(
+        self,
+        tmp_path: Path,
+        linear_bundle: Path,
+        caplog: pytest.LogCaptureFixture,
+        recording: dict[str, Any] | None,
+        why: str,
+    ) -> None:
+        store = {"disk": {"previews_below_gb": 3e5, "clips_below_gb": 2e5, "series_below_gb": 1e5}}
+        service = Service(configured(tmp_path, linear_bundle, recording=recording, store=store))
+        service.record_event("by SIGUSR1")
+        with running(service):
+            frames(service, 5)
+            service.record_event("by SIGUSR1")
+        early = "recording is null" if recording is None else "no frame has come yet"
+        told = [each.message for each in caplog.records if each.message.startswith(("by SIGUSR1", "clip "))]
+        assert told[0] == f"by SIGUSR1: no clip is recorded: {early}"
+        assert told[1].endswith(why)
+        assert len(told) == 2
 
     @pytest.mark.usefixtures("camera")
     def test_acknowledge_an_alarm(self, tmp_path: Path, linear_bundle: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 import sqlite3
 import subprocess
@@ -17,16 +19,26 @@ from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.outputs.web.archive import Archive
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.background import BackgroundStore, StoreUpkeep
 from tremorscope.runtime.store.disk import mount_trouble
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.records import Channel, Clip, Notice, SeriesBlock
+from tremorscope.runtime.store.records import (
+    Channel,
+    Clip,
+    LearningBaseline,
+    ModePoint,
+    ModeRecord,
+    Notice,
+    SeriesBlock,
+)
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
 from tremorscope.runtime.store.sqlite_file import StoreDamagedFault, StoreFault
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
+from tremorscope.runtime.vibration.monitoring.levels import Learning
 
 DISK = {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}
 CHANNELS = tuple(Channel(f"r{number}", "x") for number in range(20))
@@ -251,6 +263,40 @@ class TestDamage:
         assert kept.health().replaced == ({"damaged": 1} if large else {})
         assert kept.close(5.0) == ""
         assert any("the store was damaged" in text for text in notices(kept.path))
+
+    def test_that_the_page_meets_is_looked_for_at_once(self, tmp_path: Path) -> None:
+        """Not a minute later, as it would be for a large file not for a day."""
+        kept = storage(tmp_path)
+        kept.offer(Notice(1.0, "a", "before"))
+        until(lambda: not kept.health().pending, kept)
+        with contextlib.closing(sqlite3.connect(kept.path)) as other:
+            assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        damage(kept.path)
+        with contextlib.closing(Archive(kept.path, None, kept.doubt)) as archive:
+            assert "damaged" in asyncio.run(archive.page("notices", None, 10))["trouble"]
+        until(lambda: kept.health().replaced, kept)
+        assert kept.health().replaced == {"damaged": 1}
+        assert kept.close(5.0) == ""
+
+    @pytest.mark.parametrize(
+        "value", ["mode SET shape = '[[1'", "mode SET shape = '7'", "learning SET kept = x'000102'"]
+    )
+    def test_within_a_value_that_is_read_at_a_start_is_set_aside_and_does_not_end_the_service(
+        self, tmp_path: Path, value: str
+    ) -> None:
+        kept = storage(tmp_path)
+        kept.offer(raised("deck"))
+        kept.offer(ModeRecord(1e9, "first", 2.1, shape=(ModePoint("r0", "x", 1.0, 0.0),)))
+        kept.offer(LearningBaseline("shift", Learning("first", (2.1, 2.2), 1, 2, 600.0, 1e9, 1e9 + 600)))
+        until(lambda: not kept.health().pending, kept)
+        kept.close(5.0)
+        with contextlib.closing(sqlite3.connect(kept.path)) as other, other:
+            assert other.execute(f"UPDATE {value}").rowcount == 1
+        again = storage(tmp_path)
+        assert [each.name for each in again.opened_alarms] == ["deck"]
+        assert again.health().replaced == {"damaged": 1}
+        assert again.close(5.0) == ""
+        assert any("a value cannot be read" in text or "was damaged" in text for text in notices(again.path))
 
     def test_a_sound_store_is_not_reported_while_it_is_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,27 @@ def test_edges_too_have_a_bound_and_are_counted(tmp_path: Path) -> None:
     assert buffer.dropped["edge"] == 2
 
 
+def test_what_a_message_costs_does_not_depend_on_how_many_wait(tmp_path: Path) -> None:
+    buffer = open_buffer(tmp_path, edges=20_000)
+    counts, steps = [], 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    for waiting in (10, 10_000):
+        buffer.add(("edge", "t", "") for _ in range(waiting))
+        assert buffer._opened is not None
+        steps = 0
+        buffer._opened.set_progress_handler(step, 1)  # called at every instruction of SQLite's machine
+        buffer.add([("summary", "t", "")])
+        buffer.remove([each.number for each in buffer.after(0, 3)])
+        counts.append(steps)
+    assert 0 < counts[1] < 1.2 * counts[0]
+    assert buffer.waiting() == {"edge": 10_004, "summary": 2}
+    assert buffer.after(0, 20_000)[-1].kind == "summary"
+
+
 def test_numbers_never_come_again(tmp_path: Path) -> None:
     buffer = open_buffer(tmp_path)
     buffer.add([("edge", "t", "a"), ("edge", "t", "b")])
