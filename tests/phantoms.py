@@ -103,8 +103,10 @@ class Case:
         )
 
     def is_true(self, peak: Peak) -> bool:
+        """True for the tone; above half the clip's rate, after a conversion to fewer pictures, it is seen folded."""
         within_hz = max(0.5 / self.seconds, 4 * peak.frequency_sigma_hz)
-        return self.px > 0 and abs(peak.frequency_hz - self.hz) < within_hz
+        seen_hz = abs(math.remainder(self.hz, self.rate))
+        return self.px > 0 and abs(peak.frequency_hz - seen_hz) < within_hz
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ change of light (gain, offset, and a slope of brightness across the region) is s
 that flicker does not pass for motion. Spectra are Welch's, on even times made from the frames' own timestamps;
 they never reach across a gap. A peak is reported where chance alone would show one in fewer than one of a
 thousand recordings of noise. Amplitudes are those of a sinusoid of the same mean square over the recording.</p>
-<p>Uncertainties are standard uncertainties (one sigma) from noise and from the length of the recording. In mm
+<p>Uncertainties are standard uncertainties (one sigma) from noise, compression and the length of the recording. In mm
 that of a calibrated scale is included, in quadrature of relative errors; a scale that was stated counts as exact. They
 do not include that of the camera's clock, or of motion across the picture's plane. Damping is given
 where the recording is long enough to resolve it; else its upper bound. Mode shapes are operational: what moved

@@ -83,6 +83,6 @@ def ssi_section(measurement: Measurement, found: SubspaceFinding) -> str:
     remark = (
         "Covariance-driven stochastic subspace identification by pyOMA2; ± is the scatter over the model orders. A "
         "machine's steady tone shows as a mode of about no damping, or not at all. FDD: the mode of the same frequency "
-        "in the table above."
+        "in the table above; where it finds none, filming, light or compression may have made this one."
     )
     return column_section("Modes by subspace identification", columns, rows, remark)

@@ -157,11 +157,14 @@ class StandardAlarmSettings(_LimitAlarmSettings):
     @model_validator(mode="after")
     def _exists(self) -> Self:
         _said(self.criterion)
+        if self.speed_rpm is not None and self.standard != "iso-20816-3":
+            raise ValueError(f"{self.standard} asks for no speed: leave speed_rpm out")
         return self
 
     def criterion(self) -> Criterion:
         """The limit of the standard."""
-        return criterion_of(self.standard, self.of_class, self.boundary, self.speed_rpm)
+        boundary = self.boundary if "boundary" in self.model_fields_set else None
+        return criterion_of(self.standard, self.of_class, boundary, self.speed_rpm)
 
     def contradictions(self, vibration: MeasuredSettings) -> Iterator[KeyContradiction]:
         """Find a region that is not measured, and one without a scale."""

@@ -18,6 +18,8 @@ from tremorscope.runtime.vibration.displacement.windows import Luma
 
 Values = NDArray[np.float64]
 
+LEAST_ERRORS = 1.2
+"""Amplitude in standard errors that is surely motion: of 200 drawn clips the largest that was none had 1.1."""
 _BY_QUANTISER = 0.05
 """Standard error of an amplitude, in px, for a quantiser step of one grey level a pixel of slope."""
 _LEAST_SLOPE = 0.01
@@ -62,7 +64,8 @@ def coding_note(coding: ClipCoding, errors_px: Sequence[float]) -> str:
         how += f", quantiser {float(coding.quantiser.mean()):.0f}"
     least, most = f"{min(errors_px):.2g}", f"{worst_px:.2g}"
     span = most if least == most else f"{least} to {most}"
-    return f"compressed ({how}): amplitudes are uncertain by {span} px, and tones below that do not show"
+    unsure = f"amplitudes are uncertain by {span} px, and tones below {LEAST_ERRORS:g} times that do not show"
+    return f"compressed ({how}): {unsure}"
 
 
 def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, float]:

@@ -51,14 +51,14 @@ STANDARDS: dict[str, tuple[str, ...]] = {
 
 
 def criterion_of(
-    standard: str, of_class: str, boundary: str = "B/C", speed_rpm: float | None = None
+    standard: str, of_class: str, boundary: str | None = None, speed_rpm: float | None = None
 ) -> Criterion:
     """The limit that a standard sets for a class.
 
     Args:
         standard: a key of `STANDARDS`.
         of_class: one of its classes.
-        boundary: of ISO 20816-3, the boundary of zones that is the limit.
+        boundary: of ISO 20816-3, the boundary of zones that is the limit; None takes B/C.
         speed_rpm: of ISO 20816-3, the machine's speed: below 600 the band begins at 2 Hz, else at 10 Hz.
 
     Raises:
@@ -72,13 +72,11 @@ def criterion_of(
     >>> pump = criterion_of('iso-20816-3', 'group-2-rigid', boundary='C/D', speed_rpm=450)
     >>> pump.name(), pump.band_hz, pump.lowest
     ('RMS velocity', (2.0, 1000.0), 4.5)
-    >>> criterion_of('din-4150-3', 'residental')
-    Traceback (most recent call last):
-        ...
-    tremorscope.runtime.errors.OptionFault: there is no din-4150-3 class residental: did you mean ...
     """
     _known("standard", standard, STANDARDS)
     _known(f"{standard} class", of_class, STANDARDS[standard])
+    if boundary is not None and standard != "iso-20816-3":
+        raise OptionFault(f"{standard} has no boundary of zones", remedy=f"leave {boundary} out")
     if standard == "din-4150-3":
         return _din(of_class)
     if standard == "en-1990-footbridge":
@@ -87,6 +85,7 @@ def criterion_of(
         return Criterion(
             "acceleration", "peak", "m/s2", points, axes, f"{_EN}, {of_class.replace('-', ', ')}", _EN_REMARK
         )
+    boundary = boundary or "B/C"
     _known("boundary", boundary, BOUNDARIES)
     table, zones = _ISO_ZONES[of_class]
     limit = zones[BOUNDARIES.index(boundary)]
@@ -114,7 +113,7 @@ def stated_criteria(
     Args:
         standard: see `criterion_of`; None for none.
         of_class: of the standard.
-        boundary: of ISO 20816-3; None takes B/C.
+        boundary: see `criterion_of`.
         limits: quantity, statistic, unit, and the points: pairs (Hz, limit), or text such as ``2:4.5 50:7.1``.
         speed_rpm: of ISO 20816-3.
 
@@ -139,7 +138,7 @@ def stated_criteria(
                 f"--standard {standard} needs a class",
                 remedy=f"add --class, {' or '.join(STANDARDS[standard])}",
             )
-        found.append(criterion_of(standard, of_class, boundary or "B/C", speed_rpm))
+        found.append(criterion_of(standard, of_class, boundary, speed_rpm))
     if limits is not None:
         quantity, statistic, unit, points = limits
         _known("quantity", quantity, ORDERS)

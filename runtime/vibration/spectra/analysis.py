@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.vibration.displacement.coding_loss import LEAST_ERRORS
 from tremorscope.runtime.vibration.spectra.artefacts import (
     ArtefactTable,
     Origin,
@@ -61,7 +62,7 @@ class RegionResult:
             return math.nan
         wanted = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size) * spectrum.floor
         over_noise = math.sqrt(2 * float(np.median(wanted)) * HANN_BANDWIDTH_BINS / spectrum.window_s)
-        return max(over_noise, self.series.coding_error_px[AXES.index(axis)])
+        return max(over_noise, LEAST_ERRORS * self.series.coding_error_px[AXES.index(axis)])
 
 
 @dataclass(frozen=True, eq=False)

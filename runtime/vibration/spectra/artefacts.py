@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tremorscope.runtime.vibration.displacement.coding_loss import LEAST_ERRORS
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 MAINS_LIGHT_HZ = (100.0, 120.0)
@@ -36,7 +37,7 @@ _CYCLES = (2, 3, 4, 5, 6)
 _LARGEST_SHARE = 0.7
 """Amplitude of an artefact against that of the tone that it stems from."""
 _MOST_ERRORS = 2.0
-"""Largest artefact of compression, in standard errors that it leaves; of 200 drawn clips the largest had 1.1."""
+"""Amplitude below which a rhythm of compression is looked for, in standard errors that it leaves."""
 _LEFT_OF_CAMERA = 0.05
 """Largest share of the camera's motion that still regions leave: a rolling shutter's skew, a lens, parallax."""
 _NEAREST_BINS, _FURTHEST_BINS = 0.1, 1.0
@@ -202,15 +203,16 @@ def may_be_coded(amplitudes: ArrayLike, errors: ArrayLike, surest: float) -> NDA
     array([ True, False,  True])
     """
     found = np.asarray(amplitudes)
-    may_be: NDArray[np.bool_] = found < np.where(found > surest, 2, 1) * np.asarray(errors)
+    may_be: NDArray[np.bool_] = found < np.where(found > surest, 2, LEAST_ERRORS) * np.asarray(errors)
     return may_be
 
 
 def weakness(peak: Peak, error_px: float) -> str:
     """Words for a peak that compression alone may show; empty for a stronger one."""
-    if peak.amplitude >= error_px:
+    least_px = LEAST_ERRORS * error_px
+    if peak.amplitude >= least_px:
         return ""
-    return f"weaker than the {error_px:.2g} px that compression may take or add here"
+    return f"weaker than the {least_px:.2g} px that compression may take or add here"
 
 
 def camera_cause(peak: Peak, camera_px: float) -> str:

@@ -80,6 +80,8 @@ class SubspaceFinding:
             text = f"{each.frequency_hz:.4g} Hz  damping {100 * each.damping:.2g} %  stable in {each.orders} orders"
             if (other := each.counterpart(modes)) is not None:
                 text += f"; FDD {other.frequency_hz:.4g} Hz, MAC {mac(each.shape, other.shape):.2f}"
+            else:
+                text += "; FDD finds none here: it may be no motion"
             told.append(f"SSI         {text}")
         return ["", *(told or ["SSI         no mode recurs at enough model orders"])]
 

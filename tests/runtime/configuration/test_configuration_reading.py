@@ -204,6 +204,14 @@ class TestErrors:
                 "there is no din-4150-3 class residental: did you mean residential?",
             ),
             (
+                {"standard": "din-4150-3", "class": "residential", "boundary": "B/C"},
+                "din-4150-3 has no boundary of zones: leave B/C out",
+            ),
+            (
+                {"standard": "din-4150-3", "class": "residential", "speed_rpm": 300},
+                "din-4150-3 asks for no speed: leave speed_rpm out",
+            ),
+            (
                 {"standard": "iso-20816-3", "class": "group-1-rigid"},
                 "nothing of it can be judged: 30 frames/s show up to 12 Hz, and its band begins at 10 Hz: film faster",
             ),

@@ -212,6 +212,10 @@ class TestMistakes:
             (lambda: criterion_of("din-4150-3", "residental"), "did you mean residential"),
             (lambda: criterion_of("iso-20816-3", "group-3-rigid"), "did you mean group-"),
             (lambda: criterion_of("iso-20816-3", "group-1-rigid", "D"), "choose A/B, B/C, C/D"),
+            (
+                lambda: stated_criteria("din-4150-3", "residential", "A/B"),
+                "no boundary of zones: leave A/B out",
+            ),
             (lambda: stated_criteria(of_class="residential"), "belong to a standard"),
             (lambda: stated_criteria("din-4150-3"), "needs a class"),
             (lambda: stated_criteria(limits=("speed", "rms", "mm/s", "1:2 3:4")), "no quantity speed"),

@@ -76,8 +76,12 @@ def test_what_is_stronger_than_compression_makes_stays() -> None:
 
 def test_what_is_weaker_than_compression_takes_is_no_finding() -> None:
     assert causes(CODED, suspect(3.37, 0.3, 0.1), suspect(8.88, 0.05, 0.1))[1].startswith(
-        "weaker than the 0.1 px"
+        "weaker than the 0.12 px"
     )
+    for mirrored_px, lost_px in ((0.110, 0.065), (0.104, 0.032)):  # clips 23 and 15 of tests/phantoms.py
+        told = causes(CODED, suspect(7.5 - 3.37, mirrored_px, 0.1), suspect(3.37, lost_px, 0.1))
+        assert all(told), told
+    assert causes(CODED, suspect(3.37, 0.13, 0.1)) == [""]
     assert causes(LIVE, suspect(3.37, 0.3), suspect(8.88, 0.0005)) == ["", ""]
 
 

@@ -66,6 +66,10 @@ def test_frequencies_agree_within_a_hundredth_and_shapes_within_a_mac_of_95() ->
     lines = found.lines(analysis.modes)
     assert len(lines) == 3
     assert "FDD" in lines[1]
+    assert [line.endswith("it may be no motion") for line in found.lines(analysis.modes[:1])[1:]] == [
+        False,
+        True,
+    ]
     assert [each["fdd_hz"] is not None for each in found.summary(analysis.modes)] == [True, True]
 
 
