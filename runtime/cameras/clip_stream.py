@@ -65,7 +65,7 @@ def _open_container(path: Path) -> Any:
 def choose_stream(path: Path, container: Any) -> tuple[Any, str]:
     """The video stream to read, and a note where there were several: the default one, of several the largest.
 
-    Attached pictures, such as an album's cover, do not count.
+    Attached pictures, such as an album's cover, do not count, nor stills beside a video, as in an animated AVIF.
 
     Raises:
         ClipFault: there is none, or its pictures are too large.
@@ -78,6 +78,9 @@ def choose_stream(path: Path, container: Any) -> tuple[Any, str]:
     ]
     if not streams:
         raise ClipFault(f"{path}: holds no video", remedy=f"name a video clip: {FORMATS}")
+
+    if any(each.frames != 1 for each in streams):
+        streams = [each for each in streams if each.frames != 1]
 
     def rank(stream: Any) -> tuple[bool, int]:
         return bool(stream.disposition & flags.default), stream.width * stream.height
