@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support import command_line
+
+SCRIPT = Path(sys.executable).with_name("tremorscope")
 
 
 def printed_to(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -31,3 +35,13 @@ def test_a_reader_who_has_seen_enough_is_no_failure() -> None:
         ["bash", "-c", f"set -o pipefail; {command} | head -c 1"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+
+
+@pytest.mark.parametrize(("shell", "position"), [("bash", "2"), ("zsh", "2"), ("fish", "--am")])
+def test_names_are_completed(shell: str, position: str) -> None:
+    asked = {"COMP_WORDS": "tremorscope magnify --am", "COMP_CWORD": position}
+    environment = os.environ | asked | {"_TREMORSCOPE_COMPLETE": f"{shell}_complete"}
+    if not SCRIPT.is_file():
+        pytest.skip("needs the installed command")
+    done = subprocess.run([SCRIPT], env=environment, capture_output=True, text=True, check=True)
+    assert "--amplification" in done.stdout
