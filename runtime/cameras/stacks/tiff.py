@@ -128,11 +128,10 @@ class TiffStack:
         import cv2
 
         try:
-            _, (found, *_) = cv2.imreadmulti(
-                str(self._path), start=number, count=1, flags=cv2.IMREAD_UNCHANGED
-            )
-        except (ValueError, cv2.error):
-            found = np.empty(0)
+            pages: Any = cv2.imreadmulti(str(self._path), number, 1, flags=cv2.IMREAD_UNCHANGED)[1]
+            found: RawPicture = pages[0]
+        except (IndexError, UnicodeError, cv2.error):
+            found = np.empty(0, np.uint8)
         if self._planar or found.shape[:2] != (self.height_px, self.width_px) or found.dtype.kind != "u":
             raise ClipFault(f"{self._path}: {problem}", remedy="pip install imagecodecs")
         return found if found.ndim == 2 else found[..., 2::-1]  # blue comes first
