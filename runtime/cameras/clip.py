@@ -273,11 +273,6 @@ class ClipCamera:
             raise self._damaged(decoded) from None
 
     def _damaged(self, decoded: int) -> ClipFault:
-        if self._structure.family == "animated WebP":
-            return ClipFault(
-                f"{self.path}: is an animated WebP, which FFmpeg does not read",
-                remedy=f"save its pictures: magick {self._quoted} -coalesce frames/%04d.png, and name frames/",
-            )
         announced = self.frame_count_estimate
         of_announced = f" of {announced}" if announced else ""
         return ClipFault(

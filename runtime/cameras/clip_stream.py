@@ -34,7 +34,7 @@ def open_clip(path: Path, structure: ContainerStructure) -> Any:
     """Open the container of a clip.
 
     Raises:
-        ClipFault: it is not a video, or lacks its index.
+        ClipFault: it is not a video, is of a kind that FFmpeg does not read, or lacks its index.
     """
     not_a_video = ClipFault(f"{path}: is not a video", remedy=f"name a video clip: {FORMATS}")
     no_index = ClipFault(
@@ -51,6 +51,12 @@ def open_clip(path: Path, structure: ContainerStructure) -> Any:
     if container.format.name == "tty":
         container.close()
         raise not_a_video
+    if structure.family == "animated WebP" and container.format.name == "webp_pipe":
+        container.close()
+        raise ClipFault(
+            f"{path}: is an animated WebP, which FFmpeg does not read",
+            remedy=f"save its pictures: magick {shlex.quote(str(path))} -coalesce frames/%04d.png, and name frames/",
+        )
     return container
 
 
