@@ -86,6 +86,7 @@ DOORS = {
     },
     "onnxruntime": {"runtime/engines/onnx/graph.py", "runtime/engines/onnx/profile.py"},
     "cuda": {"runtime/gpu/egl.py", "runtime/gpu/cuda_bindings.py"},
+    "cv2": {"runtime/cameras/stacks/tiff.py", "runtime/vibration/displacement/warping.py"},
 }
 """Where the runtime may import a library; one not named here has one door wherever that is."""
 HARDWARE = [

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support import command_line
 
 from tremorscope import cli
+
+SCRIPT = Path(sys.executable).with_name("tremorscope")
 
 
 def printed_to(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -45,3 +49,13 @@ def test_no_line_says_a_password(name: str, capsys: pytest.CaptureFixture[str]) 
     assert "secret" not in told
     assert told.count(":***@h") == 2
     assert told.endswith(": make the directory first, at 12:30@noon\n")
+
+
+@pytest.mark.parametrize(("shell", "position"), [("bash", "2"), ("zsh", "2"), ("fish", "--am")])
+def test_names_are_completed(shell: str, position: str) -> None:
+    asked = {"COMP_WORDS": "tremorscope magnify --am", "COMP_CWORD": position}
+    environment = os.environ | asked | {"_TREMORSCOPE_COMPLETE": f"{shell}_complete"}
+    if not SCRIPT.is_file():
+        pytest.skip("needs the installed command")
+    done = subprocess.run([SCRIPT], env=environment, capture_output=True, text=True, check=True)
+    assert "--amplification" in done.stdout

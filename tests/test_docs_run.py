@@ -4,6 +4,7 @@ A block of commands may have one of these comments on the lines before it:
 
     <!-- not run: needs a Jetson -->
     <!-- run by tests/test_makefile.py -->
+    <!-- run by tests/one.py, tests/two.py; not git: needs a server to clone from -->
 
 and a page names the files that a reader brings along, which are drawn here: ``<!-- given: bridge.mp4 -->``.
 """
@@ -36,13 +37,15 @@ from tremorscope.runtime.clips.video import VideoWriter
 
 PROGRAMS = (
     r"tremorscope|python3?|pip|make|git|cd|ssh|systemctl|journalctl|docker|dask|timedatectl|grep|gst-launch-1\.0|v4l2-ctl"
-    r"|sqlite3|curl|mosquitto_sub|ansible|ansible-playbook|pytest|ls|cp|scp|for|eval|dd"
+    r"|sqlite3|curl|wget|mosquitto_sub|ansible|ansible-playbook|pytest|ls|cp|mv|rm|mkdir|tar|scp|for|eval|export|source"
+    r"|dd|cat|echo|sed|chmod|apt|apt-get|ffmpeg|ffprobe|magick|uv|conda|snap|crontab"
 )
-COMMAND = re.compile(
-    r"^(?:sudo |V=|\{ |\S+\.sh |(?:[A-Z_]+=\S+ )*(?:\S+/bin/)?(?:" + PROGRAMS + r")(?= +[\w./'\"~#-]|$))"
-)
+COMMAND = re.compile(r"^(?:sudo |V=|\{ |\S+\.sh |(?:[A-Z_]+=\S+ )*(?:\S+/bin/)?(?:" + PROGRAMS + r")(?= |$))")
 """A line that starts with a program."""
-MARK = re.compile(r"<!-- (?:not run: (?P<reason>[^>]{8,})|run by (?P<test>tests/[\w/]+\.py)) -->\n*\Z")
+TESTS = r"tests/[\w/]+\.py(?:, tests/[\w/]+\.py)*"
+MARK = re.compile(
+    rf"<!-- (?:not run: [^>]{{8,}}|run by (?P<tests>{TESTS})(?:; not (?P<but>[^:>]+): [^>]{{8,}})?) -->\n*\Z"
+)
 GIVEN = re.compile(r"<!-- given: (.*?) -->")
 NOT_COMMANDS = {"docs/design.md"}
 """Pages whose blocks show a tree of folders and lines of a graph, not commands."""
@@ -58,11 +61,14 @@ class Block:
 
 
 def blocks(document: Path) -> Iterator[Block]:
-    """All blocks of commands in a document, the indented and the fenced."""
-    if document.relative_to(ROOT).as_posix() in NOT_COMMANDS:
-        return
-    text = document.read_text(encoding="utf-8")
-    pattern = r"(?:(?<=\n\n)|\A)((?:    .*\n)(?:(?:    .*)?\n)*)|^```(?:sh|bash|console)\n((?:.*\n)*?)```"
+    """All blocks of commands in a document."""
+    if document.relative_to(ROOT).as_posix() not in NOT_COMMANDS:
+        yield from blocks_of(document.read_text(encoding="utf-8"))
+
+
+def blocks_of(text: str) -> Iterator[Block]:
+    """All blocks of commands in a text, the indented and the fenced."""
+    pattern = r"(?:(?<=\n\n)|\A)((?:    .*\n)(?:(?:    .*)?\n)*)|^```(?!py)\w*\n((?:.*\n)*?)```"
     for found in re.finditer(pattern, text, re.MULTILINE):
         body = re.sub(r" *\\\n *", " ", found[1] or found[2])
         lines = [line.strip() for line in body.splitlines() if line.strip()]
@@ -168,10 +174,38 @@ def test_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.
             assert run(command, tmp_path, monkeypatch) == 0, f"{page.name}:{block.line}: {command}"
 
 
+def telling(command: str) -> Iterator[str]:
+    """Words that say what a line does: programs or scripts, our commands, long options."""
+    for part in re.split(r" (?:&&|\|) ", command):
+        words = part.replace("sudo ", "").split()
+        yield Path(words[0]).name
+        if words[0] in ("dask", "make", "tremorscope"):
+            yield from words[1 : 3 if words[1:2] == ["calibrate"] else 2]
+        yield from re.findall(r"(?<= )--[a-z][a-z-]+", part)
+
+
+def with_helpers(test: Path) -> str:
+    """Text of a test, and of the helpers that it imports."""
+    text = test.read_text(encoding="utf-8")
+    assert "def test_" in text
+    imported = re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)
+    places = [place / f"{name}.py" for name in imported for place in (test.parent, ROOT / "tests")]
+    return " ".join([text, *(each.read_text(encoding="utf-8") for each in places if each.is_file())])
+
+
+def not_named(block: Block) -> set[str]:
+    """What a block's commands say, and neither the tests of its mark nor its exceptions do."""
+    assert block.mark is not None
+    texts = [with_helpers(ROOT / test) for test in block.mark["tests"].split(", ")]
+    wanted = {word for command in block.commands for word in telling(command)} - {"tremorscope"}
+    named = " ".join([*texts, block.mark["but"] or ""])
+    return {word for word in wanted if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", named)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_mark_names_a_test_that_is_there(page: Path) -> None:
-    tests = [block.mark["test"] for block in blocks(page) if block.mark and block.mark["test"]]
-    assert [test for test in tests if "def test_" not in (ROOT / test).read_text(encoding="utf-8")] == []
+def test_a_mark_names_tests_of_its_commands(page: Path) -> None:
+    told = [(block.line, not_named(block)) for block in blocks(page) if block.mark and block.mark["tests"]]
+    assert [each for each in told if each[1]] == []
 
 
 def test_each_mark_stands_before_a_block_of_commands() -> None:
@@ -181,13 +215,14 @@ def test_each_mark_stands_before_a_block_of_commands() -> None:
 
 
 def test_a_block_without_a_mark_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = ROOT / "docs" / "python.md"
     text = (
         "Text.\n\n    tremorscope demo \\\n        --seconds 0  # no film\n    picture of it\n\n"
         "<!-- not run: needs a Jetson -->\n\n    sudo reboot\n"
     )
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
-    first, second = blocks(page)
+    first, second = blocks_of(text)
     assert (first.commands, first.mark) == (("tremorscope demo --seconds 0", "picture of it"), None)
     assert second.mark is not None
+    mark = "<!-- run by tests/test_makefile.py; not git: needs a server -->"
+    (marked,) = blocks_of(f"{mark}\n\n    git pull && make demo\n    ffmpeg --never\n    grep ^Rss x\n")
+    assert not_named(marked) == {"ffmpeg", "--never", "grep"}
     assert run(first.commands[0], tmp_path, monkeypatch) == 1

@@ -34,7 +34,7 @@ def open_clip(path: Path, structure: ContainerStructure) -> Any:
     """Open the container of a clip.
 
     Raises:
-        ClipFault: it is not a video, or lacks its index.
+        ClipFault: it is not a video, is of a kind that FFmpeg does not read, or lacks its index.
     """
     not_a_video = ClipFault(f"{path}: is not a video", remedy=f"name a video clip: {FORMATS}")
     no_index = ClipFault(
@@ -51,6 +51,12 @@ def open_clip(path: Path, structure: ContainerStructure) -> Any:
     if container.format.name == "tty":
         container.close()
         raise not_a_video
+    if structure.family == "animated WebP" and container.format.name == "webp_pipe":
+        container.close()
+        raise ClipFault(
+            f"{path}: is an animated WebP, which FFmpeg does not read",
+            remedy=f"save its pictures: magick {shlex.quote(str(path))} -coalesce frames/%04d.png, and name frames/",
+        )
     return container
 
 
@@ -65,7 +71,7 @@ def _open_container(path: Path) -> Any:
 def choose_stream(path: Path, container: Any) -> tuple[Any, str]:
     """The video stream to read, and a note where there were several: the default one, of several the largest.
 
-    Attached pictures, such as an album's cover, do not count.
+    Attached pictures, such as an album's cover, do not count, nor stills beside a video, as in an animated AVIF.
 
     Raises:
         ClipFault: there is none, or its pictures are too large.
@@ -78,6 +84,9 @@ def choose_stream(path: Path, container: Any) -> tuple[Any, str]:
     ]
     if not streams:
         raise ClipFault(f"{path}: holds no video", remedy=f"name a video clip: {FORMATS}")
+
+    if any(each.frames != 1 for each in streams):
+        streams = [each for each in streams if each.frames != 1]
 
     def rank(stream: Any) -> tuple[bool, int]:
         return bool(stream.disposition & flags.default), stream.width * stream.height

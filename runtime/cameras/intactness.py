@@ -67,13 +67,15 @@ def inspect_structure(path: Path) -> ContainerStructure:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(21)
         if head[4:8] in _ISO_FIRST_BOXES:
             return _inspect_iso(file, size)
         if head[:4] == _EBML_MAGIC:
             return ContainerStructure("matroska", missing_bytes=_missing_of_matroska(file, size))
         if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
             return ContainerStructure("avi", missing_bytes=_missing_of_riff(file, size))
+        if head[8:16] == b"WEBPVP8X" and head[20:] > b"" and head[20] & 2:
+            return ContainerStructure("animated WebP")
     return ContainerStructure(None)
 
 

@@ -49,6 +49,11 @@ class TestImport:
         )
         assert done.stdout.strip() == "['tremorscope']"
 
+    def test_takes_less_than_100_ms_of_a_processor(self) -> None:
+        code = "import time; begun_s = time.process_time(); import tremorscope; print(time.process_time() - begun_s)"
+        taken_s = [float(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT)) for _ in range(3)]
+        assert min(taken_s) < 0.1
+
     def test_lists_all_names(self) -> None:
         assert set(ts.__all__) <= set(dir(ts))
         assert set(ts.__all__) == set(ts._PLACES)

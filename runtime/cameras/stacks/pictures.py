@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.stacks import tiff
 from tremorscope.runtime.cameras.stacks.stack import MOST_PIXELS, RawPicture, depth_of, spread
-from tremorscope.runtime.cameras.stacks.tiff import MissingCodecFault, TiffStack
+from tremorscope.runtime.cameras.stacks.tiff import TiffStack
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.host.files import file_address, natural_order
 
@@ -137,11 +137,8 @@ def read_picture(path: Path) -> RawPicture:
         ClipFault: it cannot be read.
     """
     if path.suffix.lower() in tiff.SUFFIXES:
-        try:
-            with closing(TiffStack(path)) as stack:
-                return np.array(stack.picture(0))
-        except MissingCodecFault:
-            return _decode(path)  # FFmpeg knows LZW, but reads first pages only
+        with closing(TiffStack(path)) as stack:
+            return np.array(stack.picture(0))
     return _decode(path)
 
 

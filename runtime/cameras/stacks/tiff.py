@@ -19,10 +19,6 @@ _OME_SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "min": 60.0}
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # faults are told once, in one line
 
 
-class MissingCodecFault(ClipFault):
-    """A TIFF file is compressed in a way that tifffile needs another package for."""
-
-
 class TiffStack:
     """The pages of a TIFF file, BigTIFF, OME-TIFF or ImageJ's; pixels of 8 to 16 bits, grey or RGB.
 
@@ -122,12 +118,23 @@ class TiffStack:
             raise
         except Exception as error:  # codecs raise errors of many kinds
             if "imagecodecs" in str(error):
-                raise MissingCodecFault(
-                    f"{self._path}: {where}: {_short(error)}", remedy="pip install imagecodecs"
-                ) from None
+                return self._page_by_opencv(number, f"{where}: {_short(error)}")
             raise ClipFault(
                 f"{self._path}: {where}: cannot be decoded ({_short(error)})", remedy="copy it again"
             ) from None
+
+    def _page_by_opencv(self, number: int, problem: str) -> RawPicture:
+        """A page that is compressed in a way, such as LZW, that tifffile needs another package for."""
+        import cv2
+
+        try:
+            pages: Any = cv2.imreadmulti(str(self._path), number, 1, flags=cv2.IMREAD_UNCHANGED)[1]
+            found: RawPicture = pages[0]
+        except (IndexError, UnicodeError, cv2.error):
+            found = np.empty(0, np.uint8)
+        if self._planar or found.shape[:2] != (self.height_px, self.width_px) or found.dtype.kind != "u":
+            raise ClipFault(f"{self._path}: {problem}", remedy="pip install imagecodecs")
+        return found if found.ndim == 2 else found[..., 2::-1]  # blue comes first
 
     def _rate(self) -> float | None:
         """Frames a second as ImageJ (``fps``, ``finterval``) or OME (``TimeIncrement``) states them."""

@@ -245,6 +245,8 @@ def test_options_go_before_a_configuration(tmp_path: Path) -> None:
     assert (job.magnification.mode, job.magnification.amplification, job.threads) == ("band", 7.0, 1)
     with pytest.raises(OptionFault, match="--rate"):
         bench_job(replace(options, rate_hz=5.0))
+    done = run_command("bench", "--config", file, "--rate", 5)
+    assert (done.returncode, "--rate" in done.stderr) == (1, True)
     assert read_camera("csi").kind == "csi"
     assert read_camera("{kind: v4l2, device: /dev/video2}") == V4l2Settings(device=Path("/dev/video2"))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from support import ROOT, Picture, textured_frames, write_clip
 
 from tremorscope.runtime.cameras.clip import ClipCamera
@@ -274,6 +275,19 @@ def test_of_two_streams_the_default_or_the_largest_is_read(
     (note,) = camera.notes()
     assert note.startswith("2 video streams: number 2 is read, the ")
     camera.close()
+
+
+def test_animated_pictures_are_read_or_refused_for_what_they_are(tmp_path: Path) -> None:
+    first, *others = (Image.fromarray(frame) for frame in textured_frames(20))
+    for suffix in ("gif", "png", "avif", "webp"):
+        path = tmp_path / f"{suffix}.{suffix}"
+        first.save(path, save_all=True, append_images=others, duration=40)
+        if suffix != "webp":
+            assert len(read_all(path)[0]) == 20
+            continue
+        assert "webp.webp: is an animated WebP, which FFmpeg does not read: save its pictures" in refusal(
+            path
+        )
 
 
 def test_interlaced_frames_are_told_with_the_remedy(tmp_path: Path) -> None:

@@ -74,20 +74,22 @@ class Page {
     for (const name of names) this.wakers[name]?.();
   }
 
-  async ask(path) {
-    const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (response.status === 401) location.assign("login");
-    if (!response.ok) throw new Error((await response.text()).trim() || `answer ${response.status}`);
-    return response.json();
+  async ask(path, options = {}) {
+    let refusal = "";
+    try {
+      const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+      if (response.status === 401) location.assign("login");
+      if (response.ok) return await response.json();
+      refusal = (await response.text()).trim() || `answer ${response.status}`;
+    } catch (error) { // whose own words each browser chooses
+      refusal = `no answer from the device${error.name === "TimeoutError" ? ` within ${TIMEOUT_MS / 1000} s` : ""}`;
+    }
+    throw new Error(refusal);
   }
 
   async send(path, body, isChange = true) {
-    const response = await fetch(path, {
-      method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    if (!response.ok) throw new Error((await response.text()).trim() || `answer ${response.status}`);
-    const answer = await response.json();
+    const headers = { "Content-Type": "application/json" };
+    const answer = await this.ask(path, { method: "POST", body: JSON.stringify(body), headers });
     if (isChange) this.wake("state", "history");
     return answer;
   }

@@ -19,7 +19,7 @@ export class Panels {
 
   lost(why) {
     $("status").className = "status lost";
-    $("verdict").textContent = `no answer from the device (${why}); trying again`;
+    $("verdict").textContent = `${why}; trying again`;
   }
 
   state(state, region) {

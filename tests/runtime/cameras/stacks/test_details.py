@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -14,6 +15,7 @@ from raw_recordings import FRAMES, Raw, drawn, frequency_hz, names, write_cine, 
 from tremorscope.runtime.cameras.opening import open_camera
 from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.cameras.settings import ClipSettings
+from tremorscope.runtime.cameras.stacks.tiff import TiffStack
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -161,9 +163,9 @@ def test_photron_values_on_the_upper_side(tmp_path: Path) -> None:
     assert np.abs(found - pictures * (255 / 4095)).max() <= 1
 
 
-@pytest.mark.parametrize("how", ["rgb", "planar", "lzw", "bigtiff", "one"])
+@pytest.mark.parametrize("how", ["rgb", "planar", "lzw", "lzw pages", "lzw rgb", "bigtiff", "one"])
 def test_tiff_files_of_other_kinds(how: str, tmp_path: Path) -> None:
-    path, colour = tmp_path / "c.tiff", np.stack([FEW, 255 - FEW, FEW], axis=-1)
+    path, colour = tmp_path / "c.tiff", np.stack([FEW, 255 - FEW, FEW // 2], axis=-1)
     if how == "rgb":
         tifffile.imwrite(path, colour, photometric="rgb")
     elif how == "planar":
@@ -172,12 +174,20 @@ def test_tiff_files_of_other_kinds(how: str, tmp_path: Path) -> None:
         path = tmp_path
         for number, picture in enumerate(FEW):
             Image.fromarray(picture).save(tmp_path / f"{number}.tif", compression="tiff_lzw")
+    elif how == "lzw pages":
+        assert cv2.imwritemulti(str(path), [picture.astype(np.uint16) * 257 for picture in FEW])
+    elif how == "lzw rgb":
+        first, *others = map(Image.fromarray, colour)
+        first.save(path, save_all=True, append_images=others, compression="tiff_lzw")
+        assert np.array_equal(TiffStack(path).picture(3), colour[3])
     elif how == "bigtiff":
         tifffile.imwrite(path, FEW, bigtiff=True, byteorder=">", photometric="minisblack")
     else:
         tifffile.imwrite(path, FEW[0], photometric="minisblack")
     found, *_ = greens(path)
-    assert np.array_equal(found, {"rgb": 255 - FEW, "planar": 255 - FEW, "one": FEW[:1]}.get(how, FEW))
+    assert np.array_equal(
+        found, FEW[:1] if how == "one" else 255 - FEW if how in ("rgb", "planar", "lzw rgb") else FEW
+    )
 
 
 def test_a_service_replays_a_raw_recording_at_its_true_rate(tmp_path: Path) -> None:

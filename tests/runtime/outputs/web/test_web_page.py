@@ -221,6 +221,18 @@ def test_a_paused_page_lets_magnification_rest(opened: Any, service: ServiceRig)
     wait_until(lambda: service.feed.wanted)
 
 
+def test_an_answer_that_never_comes_is_told_in_our_words(opened: Any) -> None:
+    run(
+        opened,
+        "AbortSignal.timeout = () => AbortSignal.abort(new DOMException('signal timed out', 'TimeoutError'))",
+    )
+    eventually(
+        opened,
+        "return document.getElementById('verdict').textContent === "
+        "'no answer from the device within 10 s; trying again'",
+    )
+
+
 def test_a_device_that_was_away_is_found_again(
     chromium: Any, service: ServiceRig, make_page: Callable[..., WebServer]
 ) -> None:
