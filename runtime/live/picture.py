@@ -50,7 +50,8 @@ class LiveFrame:
     @property
     def magnified(self) -> NDArray[np.uint8] | None:
         """Magnified, of the same form; None while it is not (yet) magnified."""
-        return self._leases[1] and self._leases[1].pixels
+        lease = self._leases[1]
+        return None if lease is None else lease.pixels
 
     def lend(self, on_release: Callable[[], None]) -> LiveFrame:
         """The same picture for a viewer, to be released apart from this one."""
