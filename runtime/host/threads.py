@@ -11,10 +11,12 @@ import gc
 import importlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 from tremorscope.runtime.errors import CameraFault, Fault
 
@@ -200,10 +202,11 @@ def release_freed_memory() -> None:
 
 
 def load_scipy_alone() -> None:
-    """Load SciPy without the rooms of NumPy that nobody here enters; call it before anything imports SciPy.
+    """Load SciPy without rooms that nobody here enters; call it before anything imports SciPy.
 
     SciPy copies all names of NumPy (`scipy._lib.array_api_compat`), and to fetch some is to load them: the front end
-    for Fortran, the tools for tests and masked arrays, 8 MB. They can be imported after it as ever.
+    for Fortran, the tools for tests and masked arrays, 8 MB. Its own rotations, with the constants of nature, take 2.
+    All can be imported after it as ever.
     """
     names = vars(importlib.import_module("numpy"))
     absent = {"f2py", "testing", "polynomial", "ctypeslib", "ma"} - names.keys()
@@ -212,3 +215,8 @@ def load_scipy_alone() -> None:
     for name in absent:
         if names[name] is None:
             del names[name]
+    rotations = "scipy.spatial.transform"
+    if rotations not in sys.modules:
+        sys.modules[rotations] = ModuleType(rotations)
+        del importlib.import_module("scipy.spatial").transform
+        del sys.modules[rotations]

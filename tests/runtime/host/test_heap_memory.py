@@ -45,11 +45,15 @@ from tremorscope.runtime.host.threads import load_scipy_alone
 load_scipy_alone()
 import tremorscope.runtime.service.running
 
-unused = ("numpy.f2py", "numpy.testing", "numpy.polynomial", "numpy.ctypeslib", "numpy.ma", "pyuff")
+unused = ("numpy.f2py", "numpy.testing", "numpy.polynomial", "numpy.ctypeslib", "numpy.ma", "pyuff",
+          "scipy.spatial.transform", "scipy.constants")
 print(sum(name in sys.modules for name in unused))
 import numpy as np
 
 assert np.ma.masked_array([1.0], [True]).sum() is np.ma.masked
+from scipy.spatial.transform import Rotation
+
+assert Rotation.from_euler("z", 90, degrees=True).apply([1.0, 0, 0]).round(9).tolist() == [0, 1, 0]
 """
 
 
