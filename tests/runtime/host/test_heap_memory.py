@@ -37,25 +37,6 @@ for turn in range(1000):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
-ALONE = """
-import sys
-
-from tremorscope.runtime.host.threads import load_scipy_alone
-
-load_scipy_alone()
-import tremorscope.runtime.service.running
-
-unused = ("numpy.f2py", "numpy.testing", "numpy.polynomial", "numpy.ctypeslib", "numpy.ma", "pyuff",
-          "scipy.spatial.transform", "scipy.constants")
-print(sum(name in sys.modules for name in unused))
-import numpy as np
-
-assert np.ma.masked_array([1.0], [True]).sum() is np.ma.masked
-from scipy.spatial.transform import Rotation
-
-assert Rotation.from_euler("z", 90, degrees=True).apply([1.0, 0, 0]).round(9).tolist() == [0, 1, 0]
-"""
-
 
 def printed_by(program: str) -> int:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -70,7 +51,3 @@ def test_what_lies_below_a_used_block_is_given_back() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_blocks_that_come_with_every_frame_keep_their_pages() -> None:
     assert printed_by(BLOCKS) < 1000  # page faults of 990 blocks of 244 pages
-
-
-def test_the_service_does_not_load_what_it_does_not_use() -> None:
-    assert printed_by(ALONE) == 0
