@@ -262,8 +262,8 @@ class HealthBoard:
         self._clock, self._unix_clock = clock, unix_clock
         self._lock = threading.Lock()
         self._started_s = clock()
-        self._frame_s: float | None = None
-        self._frames = 0
+        self._latest: tuple[float | None, int] = (None, 0)
+        """Time and number of the latest frame; replaced as a whole."""
         self._health = Health(name=name, version=version, started_s=unix_clock())
 
     def update(self, **changes: Any) -> None:
@@ -283,13 +283,12 @@ class HealthBoard:
 
     def frame_processed(self, frames: int) -> None:
         """Note that frame number ``frames`` was processed just now; cheap, once a frame."""
-        with self._lock:
-            self._frame_s, self._frames = self._clock(), frames
+        self._latest = self._clock(), frames
 
     def snapshot(self) -> Health:
         """Status of the whole service now."""
         with self._lock:
-            now_s, health, frame_s, frames = self._clock(), self._health, self._frame_s, self._frames
+            health, (frame_s, frames), now_s = self._health, self._latest, self._clock()
         return replace(
             health,
             time_s=self._unix_clock(),

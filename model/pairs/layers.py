@@ -16,7 +16,7 @@ from torch import Tensor
 from tremorscope.model.pairs.lattices import Lattices
 from tremorscope.model.pairs.randomness import log_uniform, uniform
 from tremorscope.model.pairs.settings import KERNEL_HALF_WIDTH, MAX_ZOOM_OUT, PairSettings
-from tremorscope.model.pairs.varying import Varying
+from tremorscope.model.pairs.varying import Varying, from_middle
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Textures:
         self, shift_px: Tensor, varying: Varying | None = None, to_rest: Tensor | None = None
     ) -> Tensor:
         """Layers moved by B x L x 2 (x, y) px, and by `Varying.to_rest` -> B x L x 3 x P x P."""
-        output = torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
+        output = from_middle(self.patch_px, shift_px.device)
         # Moved right by s, output x shows source x - s.
         position = (output - shift_px[..., None]) * self.zoom_out[..., None, None]  # (B, L, 2, P)
         side = self.windows.shape[-1]
@@ -94,7 +94,7 @@ class Textures:
         windows, side = self.windows[which], self.windows.shape[-1]
         zoom_out, blur = self.zoom_out[which][:, None], self.blur[which][:, None]  # (N, 1) each
         zoom = zoom_out[..., None]
-        source = torch.arange(side, device=output.device)[:, None] - (side - 1) / 2  # (W, 1)
+        source = from_middle(side, output.device)[:, None]  # (W, 1)
         # Where a row's place lies in each column: (N, W, P).
         y = (source / zoom - rest_y - yx * output) / yy
         across = _interpolated(windows, *_taps(zoom * (xx * output + xy * y + rest_x), zoom_out, blur, side))
@@ -106,7 +106,7 @@ class Textures:
 
 def _taps(position: Tensor, zoom_out: Tensor, blur: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Source pixels around positions in source px, B x L x P from the middle, and their weights: B x L x P x T."""
-    source = torch.arange(side, device=position.device) - (side - 1) / 2
+    source = from_middle(side, position.device)
     width = (zoom_out * blur)[..., None, None]  # (B, L, 1, 1)
     half_width = (KERNEL_HALF_WIDTH / blur)[..., None, None]
     # Only where the kernel is not zero: a tenth of the window.
@@ -220,15 +220,12 @@ class Masks:
         """Mode shape of each layer, the share of its shift at each place, B x L x 1 x P x P; None: 1 everywhere."""
         if self.lattices is None:
             return None
-        axis = self._axis(shift_px)
+        axis = from_middle(self.patch_px, shift_px.device)
         return self.lattices.mode(shift_px, (axis, axis[:, None])).unsqueeze(2)
-
-    def _axis(self, shift_px: Tensor) -> Tensor:
-        return torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
 
     def render(self, shift_px: Tensor, to_rest: Tensor | None = None) -> Tensor:
         """Coverage in [0, 1] of masks moved by B x L x 2 (x, y) px, and `Varying.to_rest`: B x L x 1 x P x P."""
-        axis = self._axis(shift_px)  # (P,)
+        axis = from_middle(self.patch_px, shift_px.device)  # (P,)
         at = self.centre_px + shift_px  # (B, L, 2)
         x = axis - at[..., 0, None, None]  # (B, L, 1, P)
         y = axis[:, None] - at[..., 1, None, None]  # (B, L, P, 1)

@@ -14,6 +14,11 @@ _VARIES_MAX_PX = 10.0
 """Largest change of the magnified displacement from a layer's centre to half a patch beside it."""
 
 
+def from_middle(side_px: int, device: torch.device) -> Tensor:
+    """Places of a row's pixels from its middle, in px: (side,)."""
+    return torch.arange(side_px, device=device) - (side_px - 1) / 2
+
+
 @dataclass(frozen=True)
 class Varying:
     """Gradient of each foreground layer's displacement: content of place q moves by  shift + gradient (q - centre)."""
@@ -72,7 +77,7 @@ class Varying:
 
     def change_px(self, shift_px: Tensor, side_px: int) -> Tensor:
         """Change of the magnified displacement over a patch, by the place it has led to: B x L x 2 x P x P."""
-        axis = torch.arange(side_px, device=shift_px.device) - (side_px - 1) / 2
+        axis = from_middle(side_px, shift_px.device)
         places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))  # (2, P, P), x and y
         beside = places - (self.centre_px + shift_px)[..., None, None]  # (B, L, 2, P, P)
         matrix = self.gradient @ self.to_rest(torch.ones(len(shift_px), device=shift_px.device))

@@ -17,7 +17,6 @@ import numpy as np
 from tremorscope.runtime.bench.rig import (
     DrawnCamera,
     EngineWatch,
-    Moment,
     PageViewer,
     TimedAccount,
     TimedCamera,
@@ -42,7 +41,7 @@ from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.frame import Camera
 from tremorscope.runtime.frames.ring import LeasingRing
-from tremorscope.runtime.frames.stage_times import LatencyHistogram
+from tremorscope.runtime.frames.stage_times import StageLatencies
 from tremorscope.runtime.gpu.protocol import Gpu
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.host.threads import Threads
@@ -67,10 +66,8 @@ class LiveLoop:
     supervisor: CameraSupervisor
     threads: Threads
     watch: EngineWatch
-    between: LatencyHistogram
-    """CPU time of the camera's thread between two frames."""
-    beside: LatencyHistogram
-    """CPU time of the measuring half of the loop for a frame."""
+    cpu: StageLatencies
+    """CPU time a frame: supervision, of the camera's thread between two; measuring, of that half of the loop."""
     account: TimedAccount
     events: deque[CameraEvent]
     camera: str
@@ -85,7 +82,7 @@ def build_loop(
     closing: ExitStack,
 ) -> LiveLoop:
     """Build and start the loop of the service, its magnifying half aside, and a viewer of the live page."""
-    watch, between, beside, account = EngineWatch(), LatencyHistogram(), LatencyHistogram(), TimedAccount()
+    watch, cpu, account = EngineWatch(), StageLatencies(("supervision", "measuring")), TimedAccount()
     threads, clock = Threads(), UnixClock()
     timed: Any = TimedRuntime(runtime, watch)
     px = {"width_px": size[0], "height_px": size[1]}
@@ -103,7 +100,7 @@ def build_loop(
     opening = _opening(camera, account, runtime)
     events: deque[CameraEvent] = deque(maxlen=100)
     supervisor = CameraSupervisor(
-        lambda: TimedCamera(opening(), between),
+        lambda: TimedCamera(opening(), cpu),
         LeasingRing(slots, **px, allocate=runtime.allocate),
         settings=settings,
         on_event=events.append,
@@ -118,19 +115,17 @@ def build_loop(
     closing.callback(feed.close)
     closing.callback(viewer.close)
     viewer.start()
-    threads.start("frames", lambda: _measure(loop, threads, beside))
+    threads.start("frames", lambda: _measure(loop, threads, cpu))
     supervisor.start()
-    return LiveLoop(
-        magnifying, supervisor, threads, watch, between, beside, account, events, describe(camera)
-    )
+    return LiveLoop(magnifying, supervisor, threads, watch, cpu, account, events, describe(camera))
 
 
-def _measure(loop: FrameLoop, threads: Threads, beside: LatencyHistogram) -> None:
+def _measure(loop: FrameLoop, threads: Threads, cpu: StageLatencies) -> None:
     """Run the measuring half of the loop, as ``FrameLoop.work`` does, and time it."""
     while not threads.stopping and not loop.ended:
-        begun = Moment.now()
+        begun_s = time.thread_time()
         if loop.advance(_TAKE_S):
-            beside.add(Moment.now().since(begun).cpu_s)
+            cpu.add("measuring", time.thread_time() - begun_s)
 
 
 def _opening(camera: CameraSettings, account: TimedAccount, runtime: Runtime) -> Callable[[], Camera]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,7 @@ from tremorscope.runtime.cameras.supervision.settings import Drops
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.frames.frame import FrameInfo
+from tremorscope.runtime.frames.stage_times import LatencySummary
 from tremorscope.runtime.gpu.device import read_device
 from tremorscope.runtime.telemetry.load import resident_bytes
 
@@ -44,17 +46,12 @@ class RunTimes:
         self.memory.look(n)
         self.count = n + 1
 
-    def overhead(self, beside_ms: float, supervision_ms: float) -> Overhead:
-        """Medians over all frames so far.
-
-        Args:
-            beside_ms: median of the measuring half of the loop.
-            supervision_ms: median of the camera's supervisor.
-        """
+    def overhead(self, cpu: Mapping[str, LatencySummary]) -> Overhead:
+        """Medians over all frames so far; ``cpu`` holds those of the supervisor and of the loop's measuring half."""
         return Overhead(
             engine_ms=1e3 * float(np.median(self.engine_s[: self.count])),
-            loop_ms=1e3 * float(np.median(self.loop_s[: self.count])) + beside_ms,
-            supervision_ms=supervision_ms,
+            loop_ms=1e3 * float(np.median(self.loop_s[: self.count])) + cpu["measuring"].median_ms,
+            supervision_ms=cpu["supervision"].median_ms,
         )
 
     def timeline(self, began_s: float) -> Timeline:
@@ -80,8 +77,7 @@ class Before:
 def begin_anew(rig: LiveLoop) -> Before:
     """Clear all times, and return the counters."""
     rig.magnifying.meter.times.clear()
-    rig.between.clear()
-    rig.beside.clear()
+    rig.cpu.clear()
     rig.account.times.clear()
     rig.watch.read()
     rig.events.clear()
@@ -129,7 +125,7 @@ def result_of(
         nominal_rate_hz=nominal_hz or (rate.rate_hz if rate else 0.0),
         stages=stages,
         curves_ms=curves,
-        overhead=record.overhead(rig.beside.summary().median_ms, rig.between.summary().median_ms),
+        overhead=record.overhead(rig.cpu.summaries()),
         memory=Memory(resident_bytes(), peak_bytes(), record.memory.growth_bytes()),
         copies=Copies(sum(copied.values()), copied),
         rate=rate,
@@ -143,7 +139,7 @@ def result_of(
 
 def _copied_per_frame(rig: LiveLoop, before: Before, frames: int) -> dict[str, float]:
     """Bytes by place: of every frame of the camera where the camera copied, else of every magnified frame."""
-    read = max(1, rig.between.summary().count)
+    read = rig.cpu.summaries()["supervision"].count
     copied = {place: nbytes - before.copied.get(place, 0) for place, nbytes in rig.account.by_place().items()}
     return {
         place: nbytes / (read if place.startswith("camera") else frames)

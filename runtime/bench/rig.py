@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEng
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.frames.frame import Camera, FrameInfo
-from tremorscope.runtime.frames.stage_times import LatencyHistogram
+from tremorscope.runtime.frames.stage_times import LatencyHistogram, StageLatencies
 from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.outputs.web.pictures import LivePictures
@@ -25,8 +24,7 @@ DRAWN_FRAMES = 4
 """Distinct frames of the synthetic camera: content hardly affects the times, and drawing is slower than a step."""
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(NamedTuple):
     """A moment on two clocks, or the time between two of them."""
 
     wall_s: float
@@ -103,8 +101,8 @@ class TimedRuntime:
 class TimedCamera:
     """Camera that times its reader's CPU time between two frames: the supervisor's own work on each."""
 
-    def __init__(self, camera: Camera, between: LatencyHistogram) -> None:
-        self._camera, self._between = camera, between
+    def __init__(self, camera: Camera, cpu: StageLatencies) -> None:
+        self._camera, self._cpu = camera, cpu
         self._given_s: float | None = None
         self.close = camera.close
 
@@ -126,7 +124,7 @@ class TimedCamera:
     def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
         """See `Camera.read_into`."""
         if self._given_s is not None:
-            self._between.add(time.thread_time() - self._given_s)
+            self._cpu.add("supervision", time.thread_time() - self._given_s)
         info = self._camera.read_into(pixels)
         self._given_s = time.thread_time()
         return info

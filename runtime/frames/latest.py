@@ -52,7 +52,8 @@ class Latest(Generic[T]):
         """Take an item over, in place of the oldest if the queue is full."""
         with self._changed:
             if self.is_full:
-                self.push_out()
+                self._waiting.popleft().release()
+                self.pushed_out += 1
             self._waiting.append(item)
             self._changed.notify_all()
 

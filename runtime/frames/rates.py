@@ -1,11 +1,9 @@
-"""Frame rate, jitter and losses measured from a camera's timestamps, and the bands that they allow.
-
-Memory is allocated once.
-"""
+"""Frame rate, jitter and losses measured from a camera's timestamps, and the bands that they allow."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,29 +54,22 @@ class RateWindow:
     def __init__(self, window: int = 256) -> None:
         if window < _FEWEST:
             raise ValueError(f"a rate cannot be measured from {window} frames")
-        self._times_s = np.zeros(window)
-        self._numbers = np.zeros(window, np.int64)
-        self._count = 0
-        self._segment: int | None = None
+        self._frames: deque[FrameInfo] = deque(maxlen=window)
 
     def add(self, info: FrameInfo) -> None:
         """Take note of a frame; another segment begins the window anew."""
-        if info.segment != self._segment:
-            self._segment, self._count = info.segment, 0
-        slot = self._count % len(self._times_s)
-        self._times_s[slot] = info.timestamp_s
-        self._numbers[slot] = info.sequence
-        self._count += 1
+        if self._frames and info.segment != self._frames[-1].segment:
+            self._frames.clear()
+        self._frames.append(info)
 
     def measure(self) -> MeasuredRate | None:
         """Rate and jitter of the window, or None while it has fewer than eight frames."""
-        window = len(self._times_s)
-        frames = min(self._count, window)
+        window = list(self._frames)  # at once: another thread may add
+        frames = len(window)
         if frames < _FEWEST:
             return None
-        order = np.arange(self._count - frames, self._count) % window
-        times_s, numbers = self._times_s[order] - self._times_s[order[0]], self._numbers[order]
-        steps, gaps = np.diff(times_s), np.maximum(np.diff(numbers), 1)
+        times_s = np.array([each.timestamp_s - window[0].timestamp_s for each in window])
+        steps, gaps = np.diff(times_s), np.maximum(np.diff([each.sequence for each in window]), 1)
         usual_s = float(np.median(steps / gaps))
         if not usual_s > 0:
             return None

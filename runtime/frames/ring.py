@@ -45,7 +45,8 @@ class Lease:
         Raises:
             LeaseError: the lease has been released.
         """
-        return self._ring._view(self._used(), writable=self.info is None)
+        frames = self._ring._writable if self.info is None else self._ring._readable
+        return frames[self._used()]
 
     def seal(self, info: FrameInfo) -> None:
         """Declare the frame complete: from now on it can be read and shared, and no longer written.
@@ -64,11 +65,12 @@ class Lease:
         Raises:
             LeaseError: the frame is not sealed, or this lease has been released.
         """
-        slot = self._used()
+        slot, ring = self._used(), self._ring
         if self.info is None:
             raise LeaseError(f"{self._holder} shared a frame that is still being written")
-        self._ring._add_holder(slot, holder)
-        return Lease(self._ring, slot, holder, self.info)
+        with ring._lock:
+            ring._holders[slot].append(holder)
+        return Lease(ring, slot, holder, self.info)
 
     def hand_to(self, holder: str) -> None:
         """Rename the holder of this lease, so that a leak is reported under the right name.
@@ -76,7 +78,10 @@ class Lease:
         Raises:
             LeaseError: the lease has been released.
         """
-        self._ring._rename_holder(self._used(), self._holder, holder)
+        slot, ring = self._used(), self._ring
+        with ring._lock:
+            holders = ring._holders[slot]
+            holders[holders.index(self._holder)] = holder
         self._holder = holder
 
     def release(self) -> None:
@@ -85,9 +90,13 @@ class Lease:
         Raises:
             LeaseError: it has been released already.
         """
-        slot = self._used()
+        slot, ring = self._used(), self._ring
         self._slot = None
-        self._ring._drop_holder(slot, self._holder)
+        with ring._lock:
+            holders = ring._holders[slot]
+            holders.remove(self._holder)
+            if not holders:
+                ring._free.append(slot)
 
     def _used(self) -> int:
         if self._slot is None:
@@ -186,25 +195,6 @@ class LeasingRing:
     def _refuse_leaks(self) -> None:
         if self._leaks:
             raise LeaseError(f"never released: {', '.join(self._leaks)}")
-
-    def _view(self, slot: int, *, writable: bool) -> NDArray[np.uint8]:
-        return self._writable[slot] if writable else self._readable[slot]
-
-    def _add_holder(self, slot: int, holder: str) -> None:
-        with self._lock:
-            self._holders[slot].append(holder)
-
-    def _rename_holder(self, slot: int, before: str, holder: str) -> None:
-        with self._lock:
-            holders = self._holders[slot]
-            holders[holders.index(before)] = holder
-
-    def _drop_holder(self, slot: int, holder: str) -> None:
-        with self._lock:
-            holders = self._holders[slot]
-            holders.remove(holder)
-            if not holders:
-                self._free.append(slot)
 
     def _leaked(self, holder: str, info: FrameInfo | None) -> None:
         # Runs wherever garbage is collected, perhaps in the midst of a locked section: it must not lock.

@@ -162,7 +162,7 @@ class StageLatencies:
     def _settle(self) -> None:
         for stage, fresh in self._fresh.items():
             if count := len(fresh):  # others may add meanwhile, and none takes away
-                self._histograms[stage].add(*(fresh.popleft() for _ in range(count)))
+                self._histograms[stage].add(*[fresh.popleft() for _ in range(count)])
 
 
 STAGES = ("capture", "wait", "record", "measure", "step", "output", "total")
@@ -211,11 +211,11 @@ class FrameMeter:
         self.times.add(stage, now_s - since_s)
         return now_s
 
-    def finished(self, info: FrameInfo) -> None:
-        """Count a frame that is through all stages."""
+    def finished(self, info: FrameInfo, now_s: float) -> None:
+        """Count a frame that is through all stages at ``now_s``."""
         since_s = info.captured_s if info.captured_s is not None else info.arrived_s
         if since_s is not None:
-            self.passed("total", since_s)
+            self.times.add("total", now_s - since_s)
 
     def measure(self) -> MeasuredRate | None:
         """Rate and jitter of the latest frames, measured now; None of fewer than eight."""

@@ -1,5 +1,6 @@
 """Supervised threads: a program error that ends one is logged, counted and followed by a restart or an orderly end.
-And limits on what the C library's heaps, of which each thread has one, keep.
+And limits on the memory of a process that runs for months: what the C library's heaps, of which each thread has one,
+keep, and what libraries load.
 """
 
 from __future__ import annotations
@@ -7,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 from tremorscope.runtime.errors import CameraFault, Fault
 
@@ -195,3 +199,24 @@ def release_freed_memory() -> None:
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def load_scipy_alone() -> None:
+    """Load SciPy without rooms that nobody here enters; call it before anything imports SciPy.
+
+    SciPy copies all names of NumPy (`scipy._lib.array_api_compat`), and to fetch some is to load them: the front end
+    for Fortran, the tools for tests and masked arrays, 8 MB. Its own rotations, with the constants of nature, take 2.
+    All can be imported after it as ever.
+    """
+    names = vars(importlib.import_module("numpy"))
+    absent = {"f2py", "testing", "polynomial", "ctypeslib", "ma"} - names.keys()
+    names.update(dict.fromkeys(absent))
+    importlib.import_module("scipy.fft")
+    for name in absent:
+        if names[name] is None:
+            del names[name]
+    rotations = "scipy.spatial.transform"
+    if rotations not in sys.modules:
+        sys.modules[rotations] = ModuleType(rotations)
+        del importlib.import_module("scipy.spatial").transform
+        del sys.modules[rotations]

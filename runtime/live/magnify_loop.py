@@ -92,8 +92,7 @@ class MagnifyLoop:
             self._show(frame, magnified)
             if magnified is not None:
                 magnified.release()
-            self.meter.passed("output", begun_s)
-            self.meter.finished(info)
+            self.meter.finished(info, self.meter.passed("output", begun_s))
         return info
 
     def use(self, magnifier: FrameMagnifier | None) -> None:

@@ -41,10 +41,17 @@ class LiveFrame:
         self._leases = (frame, magnified)
         self._on_release = on_release
         self.info = info
-        self.frame: NDArray[np.uint8] = frame.pixels
+
+    @property
+    def frame(self) -> NDArray[np.uint8]:
         """As filmed, u8[H, W, 3] in RGB, read-only."""
-        self.magnified: NDArray[np.uint8] | None = None if magnified is None else magnified.pixels
+        return self._leases[0].pixels
+
+    @property
+    def magnified(self) -> NDArray[np.uint8] | None:
         """Magnified, of the same form; None while it is not (yet) magnified."""
+        lease = self._leases[1]
+        return None if lease is None else lease.pixels
 
     def lend(self, on_release: Callable[[], None]) -> LiveFrame:
         """The same picture for a viewer, to be released apart from this one."""

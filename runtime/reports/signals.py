@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyuff
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
@@ -162,6 +161,8 @@ def write_uff(path: Path, signals: Iterable[Signal], sets: Iterable[dict[str, An
 
 
 def _write_set(path: Path, scratch: Path, dataset: dict[str, Any]) -> None:
+    import pyuff  # 2 MB, of which a service has no use until somebody exports
+
     try:
         pyuff.UFF(str(scratch)).write_sets([dataset], mode="overwrite")
     except OSError as error:

@@ -55,28 +55,3 @@ Alarms have no thread of their own: frames, analysis, main and http call them un
 handed to store, recorder and outputs within it, so that no receiver may wait. At the end, main closes camera and
 outputs in two threads more, which are left behind where a driver or a network hangs.
 """
-
-from __future__ import annotations
-
-import importlib
-
-import numpy as np
-
-
-def _load_scipy_alone() -> None:
-    """Load SciPy without the rooms of NumPy that nobody here enters.
-
-    SciPy copies all names of NumPy (`scipy._lib.array_api_compat`), and to fetch some is to load them: the front
-    end for Fortran and the tools for tests, 7 MB in a process that runs for months. They can be imported after it as
-    ever.
-    """
-    names = vars(np)
-    absent = {"f2py", "testing", "polynomial", "ctypeslib"} - names.keys()
-    names.update(dict.fromkeys(absent))
-    importlib.import_module("scipy.fft")
-    for name in absent:
-        if names[name] is None:
-            del names[name]
-
-
-_load_scipy_alone()

@@ -14,7 +14,7 @@ from tremorscope.runtime.health import ReloadHealth
 from tremorscope.runtime.host.privileged import is_updating
 from tremorscope.runtime.host.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
-from tremorscope.runtime.host.threads import BACKGROUND, SECOND, Threads
+from tremorscope.runtime.host.threads import BACKGROUND, SECOND, Threads, release_freed_memory
 from tremorscope.runtime.magnification.load import LoadStep, ThermalGovernor
 from tremorscope.runtime.outputs.state import RegionsTaken, ServiceView
 from tremorscope.runtime.service.assembly import Components
@@ -240,8 +240,8 @@ class Service:
 
     def _analyse(self) -> None:
         while not self._threads.wait(_LOOK_S):
-            if self.parts.analyst is not None:
-                self.parts.analyst.look()
+            if self.parts.analyst is not None and self.parts.analyst.look():
+                release_freed_memory()  # an analysis leaves 10 MB
 
     def _end_to_be_started_anew(self) -> None:
         self._exit_status = EXIT_RECOVERY

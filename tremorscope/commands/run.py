@@ -35,6 +35,9 @@ def run(file: Path, log_level: str) -> None:
     """
     # Its threads spin while they wait for each other, and each has memory of its own; matrices are small here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from tremorscope.runtime.host.threads import load_scipy_alone
+
+    load_scipy_alone()
     from tremorscope.runtime.service.running import run_service
 
     sys.exit(run_service(file, log_level))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -58,11 +59,6 @@ class FaultLog:
         self._lasting = 0
 
     @property
-    def is_clear(self) -> bool:
-        """True while no fault lasts."""
-        return not self._lasting
-
-    @property
     def active(self) -> tuple[FaultKind, ...]:
         """Faults that last at present."""
         return tuple(kind for kind, episode in self._kinds.items() if episode.active)
@@ -98,6 +94,12 @@ class FaultLog:
             episode.active = False
             self._lasting -= 1
             self._report(kind, episode, now_s, begins=False)
+
+    def all_passed(self, kinds: Iterable[FaultKind], now_s: float) -> None:
+        """End each of these faults; cheap while none lasts, as at almost every frame."""
+        if self._lasting:
+            for kind in kinds:
+                self.passed(kind, now_s)
 
     def next_event(self) -> CameraEvent | None:
         """The oldest event that was not fetched yet."""

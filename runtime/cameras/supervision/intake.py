@@ -5,6 +5,7 @@ told from a still scene: no sensor gives the same noise twice, a stuck encoder d
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Literal
 
@@ -158,14 +159,23 @@ class Intake:
         settings: SupervisorSettings,
         log: FaultLog,
         on_frame: Callable[[Lease], None] = lambda _: None,
+        changed: threading.Condition | None = None,
     ) -> None:
-        """``on_frame`` is called with every frame that is handed on, may share it, and must not wait."""
+        """Take note where frames go.
+
+        Args:
+            ring: gives the slots that frames are written into.
+            settings: limits on what is bad.
+            log: takes the faults.
+            on_frame: called with every frame that is handed on; may share it, and must not wait.
+            changed: notified of every frame for the consumer.
+        """
         self._ring, self._log, self._on_frame = ring, log, on_frame
         self._continuity = FrameTimeline(jump_s=settings.jump_s)
         self._strikes = BadFrameCounter(
             most=settings.most_strikes, clear_after_frames=settings.clear_after_frames
         )
-        self.waiting: Latest[Lease] = Latest(settings.most_waiting)
+        self.waiting: Latest[Lease] = Latest(settings.most_waiting, changed)
         """Frames for the consumer."""
         self._no_slot = 0
         self.given_up = 0
@@ -236,11 +246,8 @@ class Intake:
                 self._corrupt += 1
                 return None
         elif self._strikes.good():
-            self._log.passed("corrupt", now_s)
-            self._log.passed("time", now_s)
-        if not self._log.is_clear:
-            for kind in ("missing", "lost", "refused", "frozen", "resized"):
-                self._log.passed(kind, now_s)
+            self._log.all_passed(("corrupt", "time"), now_s)
+        self._log.all_passed(("missing", "lost", "refused", "frozen", "resized"), now_s)
         return self._hand_on(lease, placed.info)
 
     def free_slot(self) -> Lease | None:

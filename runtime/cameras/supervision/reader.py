@@ -184,12 +184,12 @@ class Reader:
 def is_constant(pixels: NDArray[np.uint8]) -> bool:
     """Tell whether a frame, u8[H, W, 3], has one value a channel throughout, as a source that lost its signal gives.
 
-    The first pixel and the last decide nearly always, else a few hundred; only where all agree is the whole frame
-    looked at.
+    The red of the first pixel and the last decides nearly always, else a few hundred pixels; only where all agree is
+    the whole frame looked at.
     """
-    height, width = pixels.shape[:2]
-    if pixels[0, 0].tobytes() != pixels[-1, -1].tobytes():
+    if pixels.item(0) != pixels.item(-3):
         return False
+    height, width = pixels.shape[:2]
     probes = pixels[:: -(-height // _PROBES_PER_SIDE), :: -(-width // _PROBES_PER_SIDE)]
     return _is_flat(probes) and _is_flat(pixels)
 

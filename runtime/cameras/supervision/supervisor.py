@@ -62,7 +62,7 @@ class CameraSupervisor:
         self._lock = threading.RLock()
         self._frames, self._attention = threading.Condition(self._lock), threading.Condition(self._lock)
         self._log = FaultLog()
-        self._intake = Intake(ring, settings, self._log, on_frame)
+        self._intake = Intake(ring, settings, self._log, on_frame, self._frames)
         self._threads = threads or Threads()
         make = partial(Reader, open_camera, self, self._threads, settings.reject_constant)
         self._watch = ReaderWatch(make, settings, self._log)
@@ -215,7 +215,6 @@ class CameraSupervisor:
                 self._wake()
                 return None
             self._wake_for_events()
-            self._frames.notify()
             return following
 
     def ended(self, reader: Reader) -> None:

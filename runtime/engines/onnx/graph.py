@@ -9,6 +9,7 @@ import atexit
 import ctypes
 import os
 import platform
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,9 +77,12 @@ class BoundGraph:
         self._at = f"{sizes['width']}x{sizes['height']}"
         self._graph, self._options = graph, session_options(sizes, threads)
         try:
-            self._content = graph.read_bytes()  # the file may be another one when the session is opened again
+            # Held open: at its path there may be another one when the session is opened again.
+            self._file = os.open(graph, os.O_RDONLY)
         except OSError as error:
             raise BundleFault(f"{graph}: cannot be loaded ({reason_of(error)})", remedy=_REMEDY) from None
+        weakref.finalize(self, os.close, self._file)
+        self._written_ns = os.fstat(self._file).st_mtime_ns
         self._places: dict[tuple[str, str], _Place] = {}
         self._session: onnxruntime.InferenceSession | None = None
         self._binding: onnxruntime.IOBinding | None = None
@@ -119,10 +123,16 @@ class BoundGraph:
             ) from None
 
     def _open(self) -> onnxruntime.InferenceSession:
+        stated = os.fstat(self._file)
+        if stated.st_mtime_ns != self._written_ns:
+            raise BundleFault(f"{self._graph}: was written to while it was in use", remedy="start again")
         try:
-            session = onnxruntime.InferenceSession(
-                self._content, self._options, providers=["CPUExecutionProvider"]
-            )
+            content = os.pread(self._file, stated.st_size, 0)
+            session = onnxruntime.InferenceSession(content, self._options, providers=["CPUExecutionProvider"])
+        except OSError as error:
+            raise BundleFault(
+                f"{self._graph}: cannot be loaded ({reason_of(error)})", remedy=_REMEDY
+            ) from None
         except _ONNX_RUNTIME_ERRORS as error:
             raise BundleFault(
                 f"{self._graph}: cannot be loaded ({_first_line(error)})", remedy=_REMEDY

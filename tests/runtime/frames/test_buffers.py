@@ -112,7 +112,6 @@ NO_PIXELS = {
     ("feed.py", "later_than"): "displacements",
     ("stage_times.py", "add"): "times",
     ("intake.py", "_sample"): "some 1,500 pixels",
-    ("reader.py", "is_constant"): "two pixels",
     ("runtime.py", "step"): "coefficients of a filter",
     ("runners.py", "set_mask"): "a mask",
     ("memory.py", "send"): "coefficients of a filter",

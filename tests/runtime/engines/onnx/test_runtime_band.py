@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from support import linear_band_graph
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine
 from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
-from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine
+from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 from tremorscope.runtime.engines.selection import open_runtime
 from tremorscope.runtime.errors import BundleFault
 from tremorscope.runtime.frames.buffers import allocate_host
@@ -72,6 +74,32 @@ def test_it_goes_on_after_a_rest_though_its_file_is_gone(graph: Path, tmp_path: 
     engine.rest()
     found = np.concatenate([before, play(engine, frames[2:])[1:]])
     assert np.abs(found - expected(frames)).max() <= 0.501
+
+
+def test_a_file_that_is_written_to_in_use_is_told(graph: Path, tmp_path: Path) -> None:
+    path = tmp_path / "band.onnx"
+    path.write_bytes(graph.read_bytes())
+    engine = OnnxRuntimeBandEngine(path, PIXELWISE, width_px=32, height_px=17, threads=1)
+    play(engine, noise(3, 2))
+    engine.rest()
+    path.write_bytes(graph.read_bytes())
+    os.utime(path, (1.0, 1.0))
+    with pytest.raises(BundleFault, match=r"band\.onnx: was written to while it was in use"):
+        play(engine, noise(3, 2))
+
+
+@pytest.mark.alone
+def test_at_rest_its_file_is_not_held_in_memory() -> None:
+    graph = SHIPPED_BUNDLES / "realtime" / "pairwise.onnx"
+    assert graph.stat().st_size > 8e6
+    tracemalloc.start()
+    try:
+        engine = OnnxRuntimeEngine(graph, width_px=64, height_px=48, threads=1)
+        assert tracemalloc.get_traced_memory()[0] > 8e6
+        engine.rest()
+        assert tracemalloc.get_traced_memory()[0] < 1e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_rest_gives_the_memory_of_its_steps_back() -> None:
