@@ -44,7 +44,7 @@ class LayersHead(nn.Module):
     """
 
     def __init__(self, channels: int, scale: int, windows: int, varying: int = 0, lead: float = 0.0) -> None:
-        """Of ``windows``, the last ``varying`` are ahead of the others by a logit of ``lead``, outside training."""
+        """The last ``varying`` windows are ahead of the others by a logit of ``lead``, outside training."""
         super().__init__()
         self.scale, self.windows = scale, windows
         each, rest = 2 + windows + 1, 3 + 3 + scale * scale

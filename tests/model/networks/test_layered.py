@@ -19,7 +19,7 @@ from tremorscope.model.pairs.drawing import draw_picture
 
 
 def ssim(network: RealtimeNetwork, kind: str) -> float:
-    """Of one kind of structure over two drawn pictures, .2 px shown as 10 px, noise of a grey level."""
+    """SSIM of one kind of structure over two drawn pictures, .2 px shown as 10 px, noise of a grey level."""
     scenes = structures([draw_picture(seed, 352) for seed in (1, 6)])[kind]
     return judge({"": network_magnifier(network)}, kind, scenes, Conditions(0.2, 10.0, 1.0))[""].ssim
 
