@@ -89,7 +89,8 @@ def reached(
 
     def decoded(texture: Tensor, motion: Tensor, found: Tensor) -> float:
         features = torch.cat((texture, motion, found), dim=1)
-        given = network.decode_features(features, inputs.frame, inputs.equations)
+        whole = torch.ones(1, 1, 1, 1)  # as outside training, all of the displacement
+        given = network.decode_features(features, inputs.frame, inputs.equations, whole)
         return share(network.draw_with_displacement(inputs.frame, given)[1])
 
     results = {}
