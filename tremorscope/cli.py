@@ -161,7 +161,7 @@ def _fail_usage(error: click.UsageError) -> None:
 
 
 def _fail(message: str, exit_status: int = 1) -> None:
-    told = re.sub(r"(:/+[^/\s:@]*):[^/\s@]*@", r"\1:***@", message)  # no password of an address
+    told = re.sub(r"([A-Za-z][\w+.-]*:/+)[^\s\"]*@", r"\1...@", message)  # no password of an address
     click.echo(f"tremorscope: {told}", err=True)
     sys.exit(exit_status)
 

@@ -95,6 +95,8 @@ def _of_sum(node: ir.Node, fused: bool) -> Iterator[str]:
     """At a sum behind a quantised convolution, its branch must not be quantised, the skip branch only if fused."""
     for index in (0, 1):
         branch, beside = node.inputs[index], node.inputs[1 - index]
+        if _constant(beside) is not None:  # no branch, but a number that is added
+            continue
         if _is_quantised_convolution(_producer(branch)) and _is_dequantised(beside) != fused:
             state = "not quantised" if fused else "quantised"
             yield f"{node.name}: the branch that skips a quantised convolution is {state}"

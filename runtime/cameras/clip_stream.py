@@ -53,9 +53,10 @@ def open_clip(path: Path, structure: ContainerStructure) -> Any:
         raise not_a_video
     if structure.family == "animated WebP" and container.format.name == "webp_pipe":
         container.close()
+        save = f"mkdir -p frames && convert {shlex.quote(str(path))} -coalesce frames/%04d.png"
         raise ClipFault(
             f"{path}: is an animated WebP, which FFmpeg does not read",
-            remedy=f"save its pictures: magick {shlex.quote(str(path))} -coalesce frames/%04d.png, and name frames/",
+            remedy=f"save its pictures: {save}, and name frames/",
         )
     return container
 

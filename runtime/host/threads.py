@@ -218,5 +218,5 @@ def load_scipy_alone() -> None:
     rotations = "scipy.spatial.transform"
     if rotations not in sys.modules:
         sys.modules[rotations] = ModuleType(rotations)
-        del importlib.import_module("scipy.spatial").transform
+        vars(importlib.import_module("scipy.spatial")).pop("transform", None)
         del sys.modules[rotations]

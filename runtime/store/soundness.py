@@ -42,7 +42,7 @@ class SoundnessWatch:
         self._thread = threads.start("store check", self._run, niceness=BACKGROUND, again=True, owned=True)
 
     def hurry(self) -> None:
-        """Check now, for somebody has met damage; heard once, as what a reader says may be of another store."""
+        """Check now, for a reader has met damage, perhaps of another store: heard once between two checks by schedule."""
         if not self._has_hurried:
             self._has_hurried = True
             self._woken.set()
@@ -58,8 +58,13 @@ class SoundnessWatch:
 
     def _run(self) -> None:
         pause_s = 0.0 if file_bytes(self._path) > CHECKED_WHOLE_BYTES else _EVERY_S
-        while not (self._woken.wait(pause_s) and self._stopping.is_set()):
-            self._woken.clear()
+        while True:
+            by_schedule = not self._woken.wait(pause_s)
+            self._woken.clear()  # before the look at `_stopping`, so that an end is never slept through
+            if self._stopping.is_set():
+                return
+            if by_schedule:
+                self._has_hurried = False
             begun_s = time.monotonic()
             self._check()
             pause_s = max(_EVERY_S, (time.monotonic() - begun_s) / _SHARE)

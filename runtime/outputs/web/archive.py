@@ -106,6 +106,9 @@ class Archive:
                 await asyncio.sleep(time.monotonic() - begun_s)
                 yield part.encode()
                 begun_s = time.monotonic()
+        except StoreDamagedFault:
+            self._on_damage()
+            raise
         finally:
             # Closed in the pool, after the running query: the event loop must not wait for a disk that hangs.
             if reader is not None:

@@ -212,7 +212,7 @@ def weakness(peak: Peak, error_px: float) -> str:
     least_px = LEAST_ERRORS * error_px
     if peak.amplitude >= least_px:
         return ""
-    return f"weaker than the {least_px:.2g} px that compression may take or add here"
+    return f"weaker than {LEAST_ERRORS:g} times the {error_px:.2g} px that compression may take or add here"
 
 
 def camera_cause(peak: Peak, camera_px: float) -> str:

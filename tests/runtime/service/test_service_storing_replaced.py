@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,10 @@ def until(condition: Callable[[], object], kept: Storage | None = None) -> None:
 def notices(path: Path) -> list[str]:
     with StoreReader(path) as reader:
         return [notice.text for notice in reader.notices()]
+
+
+async def downloaded(archive: Archive) -> list[bytes]:
+    return [part async for part in archive.series(0.0, 2e9)]
 
 
 def raised(name: str) -> AlarmEdge:
@@ -264,7 +269,8 @@ class TestDamage:
         assert kept.close(5.0) == ""
         assert any("the store was damaged" in text for text in notices(kept.path))
 
-    def test_that_the_page_meets_is_looked_for_at_once(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("met_by", ["a list", "the download"])
+    def test_that_the_page_meets_is_looked_for_at_once(self, tmp_path: Path, met_by: str) -> None:
         """Not a minute later, as it would be for a large file not for a day."""
         kept = storage(tmp_path)
         kept.offer(Notice(1.0, "a", "before"))
@@ -273,7 +279,11 @@ class TestDamage:
             assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
         damage(kept.path)
         with contextlib.closing(Archive(kept.path, None, kept.doubt)) as archive:
-            assert "damaged" in asyncio.run(archive.page("notices", None, 10))["trouble"]
+            if met_by == "a list":
+                assert "damaged" in asyncio.run(archive.page("notices", None, 10))["trouble"]
+            else:
+                with pytest.raises(StoreFault, match="damaged"):
+                    asyncio.run(downloaded(archive))
         until(lambda: kept.health().replaced, kept)
         assert kept.health().replaced == {"damaged": 1}
         assert kept.close(5.0) == ""
@@ -297,6 +307,26 @@ class TestDamage:
         assert again.health().replaced == {"damaged": 1}
         assert again.close(5.0) == ""
         assert any("a value cannot be read" in text or "was damaged" in text for text in notices(again.path))
+
+    def test_is_looked_for_once_more_between_two_checks_by_schedule(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks = threading.Semaphore(0)
+        (tmp_path / "s.db").touch()
+        monkeypatch.setattr(SoundnessWatch, "_check", lambda _: looks.release())
+        for every_s, looked in ((60.0, False), (0.1, True)):
+            monkeypatch.setattr("tremorscope.runtime.store.soundness._EVERY_S", every_s)
+            watch = SoundnessWatch(tmp_path / "s.db", lambda _: None, threads=Threads())
+            watch.hurry()
+            assert looks.acquire(timeout=10)
+            if looked:
+                assert looks.acquire(timeout=10), "the next by schedule"
+                monkeypatch.setattr("tremorscope.runtime.store.soundness._EVERY_S", 60.0)
+                while looks.acquire(timeout=0.5):
+                    pass
+            watch.hurry()
+            assert looks.acquire(timeout=10 if looked else 0.5) == looked
+            watch.close()
 
     def test_a_sound_store_is_not_reported_while_it_is_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
