@@ -42,7 +42,7 @@ class SoundnessWatch:
         self._thread = threads.start("store check", self._run, niceness=BACKGROUND, again=True, owned=True)
 
     def hurry(self) -> None:
-        """Check now, for a reader has met damage, perhaps of another store: heard once between two checks by schedule."""
+        """Check now, for a reader has met damage, perhaps elsewhere: heard once between two checks by schedule."""
         if not self._has_hurried:
             self._has_hurried = True
             self._woken.set()
