@@ -37,7 +37,8 @@ class Share:
         if self.processes == 1:
             return objective
         own = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(objective, device_ids=own)
+        # Buffers are constants, alike in all processes; to send them would change what a step has yet to differentiate.
+        return DistributedDataParallel(objective, device_ids=own, broadcast_buffers=False)
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a figure over all processes."""

@@ -163,7 +163,8 @@ class StandardAlarmSettings(_LimitAlarmSettings):
 
     def criterion(self) -> Criterion:
         """The limit of the standard."""
-        boundary = self.boundary if "boundary" in self.model_fields_set else None
+        # Written out by whoever writes a whole configuration, the default says nothing.
+        boundary = None if self.boundary == "B/C" else self.boundary
         return criterion_of(self.standard, self.of_class, boundary, self.speed_rpm)
 
     def contradictions(self, vibration: MeasuredSettings) -> Iterator[KeyContradiction]:

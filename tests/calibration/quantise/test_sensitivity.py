@@ -35,13 +35,13 @@ def fp32() -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def scales(fp32: onnx.ModelProto) -> dict[str, float]:
-    """Of ranges that hold everything, but for one layer, whose steps are forty times too coarse."""
+    """Of ranges that hold everything, but for one layer, whose steps are a hundred times too coarse."""
     observer, largest = Observer(fp32), dict.fromkeys(map(input_of, decoder_layers(fp32)), 1e-3)
     for pair in draw(FrameSize(width_px=256, height_px=256), 4):
         for name, values in observer.observe(pair.frame, pair.reference, 10.0).items():
             if name in largest:
                 largest[name] = max(largest[name], float(np.abs(values).max()))
-    return {name: most / LEVELS * (40 if name == input_of(COARSE) else 1) for name, most in largest.items()}
+    return {name: most / LEVELS * (100 if name == input_of(COARSE) else 1) for name, most in largest.items()}
 
 
 def test_the_scales_of_a_bundle_are_read_back_from_its_graph(

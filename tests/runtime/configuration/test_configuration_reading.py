@@ -204,8 +204,8 @@ class TestErrors:
                 "there is no din-4150-3 class residental: did you mean residential?",
             ),
             (
-                {"standard": "din-4150-3", "class": "residential", "boundary": "B/C"},
-                "din-4150-3 has no boundary of zones: leave B/C out",
+                {"standard": "din-4150-3", "class": "residential", "boundary": "A/B"},
+                "din-4150-3 has no boundary of zones: leave A/B out",
             ),
             (
                 {"standard": "din-4150-3", "class": "residential", "speed_rpm": 300},
