@@ -58,6 +58,25 @@ def test_no_line_says_a_password(name: str, capsys: pytest.CaptureFixture[str]) 
     assert told.endswith(": make the directory first, at 12:30@noon\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "rtsp://ada:secret@h/x"),
+        ("--output", "http://h/o.mp4"),
+        ("--output=s3://h/x",),
+        ("-oftp://h/x",),
+    ],
+)
+def test_an_output_is_no_address(words: tuple[str, ...], tmp_path: Path) -> None:
+    clip = str(tmp_path / "clip.mp4")
+    done = subprocess.run(
+        [*command_line("measure"), clip, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tremorscope: --output: an address is no file")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("shell", "position"), [("bash", "2"), ("zsh", "2"), ("fish", "--am")])
 def test_names_are_completed(shell: str, position: str) -> None:
     asked = {"COMP_WORDS": "tremorscope magnify --am", "COMP_CWORD": position}

@@ -115,6 +115,11 @@ def main() -> None:
 
 def _run() -> None:
     """Run the command and hand out all that it has printed; files that it was to write have faults of their own."""
+    if re.search(r"\0(-o|--output[\0=])\0?[A-Za-z][\w+.-]*://", "\0".join(["", *sys.argv[1:]])):
+        # It would become directories of its name, and stand in what is told of them, with its password.
+        raise click.ClickException(
+            "--output: an address is no file and no directory: write to a file, and send that"
+        )
     try:
         cli(prog_name="tremorscope", standalone_mode=False)
         sys.stdout.flush()
