@@ -76,7 +76,7 @@ def test_what_is_stronger_than_compression_makes_stays() -> None:
 
 def test_what_is_weaker_than_compression_takes_is_no_finding() -> None:
     assert causes(CODED, suspect(3.37, 0.3, 0.1), suspect(8.88, 0.05, 0.1))[1].startswith(
-        "weaker than the 0.12 px"
+        "weaker than 1.2 times the 0.1 px"
     )
     for mirrored_px, lost_px in ((0.110, 0.065), (0.104, 0.032)):  # clips 23 and 15 of tests/phantoms.py
         told = causes(CODED, suspect(7.5 - 3.37, mirrored_px, 0.1), suspect(3.37, lost_px, 0.1))
