@@ -16,7 +16,6 @@ from torch import Tensor
 from tremorscope.model.pairs.lattices import Lattices
 from tremorscope.model.pairs.randomness import log_uniform, uniform
 from tremorscope.model.pairs.settings import KERNEL_HALF_WIDTH, MAX_ZOOM_OUT, PairSettings
-from tremorscope.model.pairs.varying import Varying, from_middle
 
 
 @dataclass(frozen=True)
@@ -62,67 +61,30 @@ class Textures:
             windows, contrast, brightness, zoom_out.to(device), blur.to(device), settings.patch_px
         )
 
-    def render(
-        self, shift_px: Tensor, varying: Varying | None = None, to_rest: Tensor | None = None
-    ) -> Tensor:
-        """Layers moved by B x L x 2 (x, y) px, and by `Varying.to_rest` -> B x L x 3 x P x P."""
-        output = from_middle(self.patch_px, shift_px.device)
-        # Moved right by s, output x shows source x - s.
-        position = (output - shift_px[..., None]) * self.zoom_out[..., None, None]  # (B, L, 2, P)
-        side = self.windows.shape[-1]
-        sampled = (_taps(position[:, :, axis], self.zoom_out, self.blur, side) for axis in (0, 1))
-        columns, rows = (
-            weights.new_zeros(*weights.shape[:-1], side).scatter_(-1, at, weights)  # (B, L, P, W)
-            for at, weights in sampled
-        )
+    def render(self, shift_px: Tensor) -> Tensor:
+        """Layers moved by B x L x 2 (x, y) px -> B x L x 3 x P x P."""
+        rows = self._sampling_matrix(shift_px[..., 1])  # (B, L, P, W)
+        columns = self._sampling_matrix(shift_px[..., 0])  # (B, L, P, W)
         # Contrast and brightness come after sampling: the windows are much larger than the patch.
         shown = torch.einsum("blpw,blcwv,blqv->blcpq", rows, self.windows, columns)  # (B, L, 3, P, P)
-        if varying is not None and to_rest is not None and varying.chosen.any():
-            shown = self._with_varying(shown, output, shift_px, varying, to_rest)
         return torch.addcmul(self.brightness, shown, self.contrast)
 
-    def _with_varying(
-        self, shown: Tensor, output: Tensor, shift_px: Tensor, varying: Varying, to_rest: Tensor
-    ) -> Tensor:
-        """Replace the layers that turn, grow or shear, sampled along x and then along y (Catmull and Smith, 1980)."""
-        chosen = varying.chosen  # (B, L - 1), N in all
-        which = torch.cat((torch.zeros_like(chosen[:, :1]), chosen), dim=1)  # (B, L)
-        # Place o shows rest place  to_rest o + rest.
-        rest = varying.centre_px - torch.einsum("blij,blj->bli", to_rest, varying.centre_px + shift_px[:, 1:])
-        xx, xy, yx, yy = (to_rest[chosen][:, i, j, None, None] for i in (0, 1) for j in (0, 1))
-        rest_x, rest_y = (rest[chosen][:, i, None, None] for i in (0, 1))  # (N, 1, 1) each
-        windows, side = self.windows[which], self.windows.shape[-1]
-        zoom_out, blur = self.zoom_out[which][:, None], self.blur[which][:, None]  # (N, 1) each
-        zoom = zoom_out[..., None]
-        source = from_middle(side, output.device)[:, None]  # (W, 1)
-        # Where a row's place lies in each column: (N, W, P).
-        y = (source / zoom - rest_y - yx * output) / yy
-        across = _interpolated(windows, *_taps(zoom * (xx * output + xy * y + rest_x), zoom_out, blur, side))
-        # Rows of the window by column: (N, P, P).
-        y = zoom * (yx * output[:, None] + yy * output + rest_y)
-        down = _interpolated(across.transpose(2, 3), *_taps(y, zoom_out, blur, side))
-        return shown.index_put((which,), down.transpose(2, 3))
-
-
-def _taps(position: Tensor, zoom_out: Tensor, blur: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Source pixels around positions in source px, B x L x P from the middle, and their weights: B x L x P x T."""
-    source = from_middle(side, position.device)
-    width = (zoom_out * blur)[..., None, None]  # (B, L, 1, 1)
-    half_width = (KERNEL_HALF_WIDTH / blur)[..., None, None]
-    # Only where the kernel is not zero: a tenth of the window.
-    taps = torch.arange(_TAPS, device=position.device)
-    first = (position + (side - 1) / 2 - (_TAPS - 2) / 2).ceil().clamp(0, side - _TAPS)
-    at = first.long()[..., None] + taps  # B x L x P x T
-    weights = band_limited_kernel((position[..., None] - source[at]) / width, half_width)
-    # One constant a layer, the same for every shift: dividing each row by its own sum would bend the motion.
-    return at, weights / band_limited_kernel(source / width, half_width).sum(-1, keepdim=True)
-
-
-def _interpolated(rows: Tensor, at: Tensor, weights: Tensor) -> Tensor:
-    """Rows N x C x R x W at taps of each row, N x R x P x T -> N x C x R x P."""
-    places = at.flatten(2)[:, None].expand(-1, rows.shape[1], -1, -1)  # (N, C, R, P T)
-    taken = rows.gather(3, places).reshape(*rows.shape[:3], *at.shape[2:])  # (N, C, R, P, T)
-    return torch.einsum("ncrpt,nrpt->ncrp", taken, weights)
+    def _sampling_matrix(self, shift_px: Tensor) -> Tensor:
+        side = self.windows.shape[-1]
+        output = torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
+        source = torch.arange(side, device=shift_px.device) - (side - 1) / 2
+        # Moved right by s, output x shows source x - s.
+        position = (output - shift_px[..., None]) * self.zoom_out[..., None]  # (B, L, P)
+        width = (self.zoom_out * self.blur)[..., None, None]  # (B, L, 1, 1)
+        half_width = (KERNEL_HALF_WIDTH / self.blur)[..., None, None]
+        # Only where the kernel is not zero: a tenth of the window.
+        taps = torch.arange(_TAPS, device=shift_px.device)
+        first = (position + (side - 1) / 2 - (_TAPS - 2) / 2).ceil().clamp(0, side - _TAPS)
+        at = first.long()[..., None] + taps  # B x L x P x T
+        weights = band_limited_kernel((position[..., None] - source[at]) / width, half_width)
+        # One constant a layer, the same for every shift: dividing each row by its own sum would bend the motion.
+        weights = weights / band_limited_kernel(source / width, half_width).sum(-1, keepdim=True)
+        return weights.new_zeros(*position.shape, side).scatter_(-1, at, weights)
 
 
 _TAPS = 2 * math.ceil(KERNEL_HALF_WIDTH * MAX_ZOOM_OUT) + 2
@@ -220,18 +182,18 @@ class Masks:
         """Mode shape of each layer, the share of its shift at each place, B x L x 1 x P x P; None: 1 everywhere."""
         if self.lattices is None:
             return None
-        axis = from_middle(self.patch_px, shift_px.device)
+        axis = self._axis(shift_px)
         return self.lattices.mode(shift_px, (axis, axis[:, None])).unsqueeze(2)
 
-    def render(self, shift_px: Tensor, to_rest: Tensor | None = None) -> Tensor:
-        """Coverage in [0, 1] of masks moved by B x L x 2 (x, y) px, and `Varying.to_rest`: B x L x 1 x P x P."""
-        axis = from_middle(self.patch_px, shift_px.device)  # (P,)
+    def _axis(self, shift_px: Tensor) -> Tensor:
+        return torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
+
+    def render(self, shift_px: Tensor) -> Tensor:
+        """Coverage in [0, 1] of masks moved by B x L x 2 (x, y) px: B x L x 1 x P x P."""
+        axis = self._axis(shift_px)  # (P,)
         at = self.centre_px + shift_px  # (B, L, 2)
         x = axis - at[..., 0, None, None]  # (B, L, 1, P)
         y = axis[:, None] - at[..., 1, None, None]  # (B, L, P, 1)
-        if to_rest is not None:
-            xx, xy, yx, yy = (to_rest[..., i, j, None, None] for i in (0, 1) for j in (0, 1))
-            x, y = xx * x + xy * y, yx * x + yy * y  # (B, L, P, P) each
         cos, sin = self.angle.cos()[..., None, None], self.angle.sin()[..., None, None]
         u, v = x * cos + y * sin, y * cos - x * sin  # (B, L, P, P) each
         pitch_px = self.pitch_px[..., None, None]

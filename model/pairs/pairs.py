@@ -19,7 +19,6 @@ from tremorscope.model.pairs.layer_truth import LayerTruth, layer_truth, overlay
 from tremorscope.model.pairs.layers import Masks, Textures
 from tremorscope.model.pairs.randomness import log_uniform, uniform
 from tremorscope.model.pairs.settings import PairSettings
-from tremorscope.model.pairs.varying import Varying
 
 
 @dataclass(frozen=True)
@@ -74,23 +73,22 @@ def draw_pairs(
     device = device or torch.device("cpu")
     rng = torch.Generator().manual_seed(seed)
     amplification = _draw_amplification(rng, settings, batch, difficulty)  # (B,)
-    motion = _draw_motion(
-        rng, settings, amplification, 1 + settings.foreground_layers, difficulty
-    )  # (B, L, 2)
+    layers = 1 + settings.foreground_layers
+    motion = _draw_motion(rng, settings, amplification, layers, difficulty)  # (B, L, 2)
     displacement_px = (motion / amplification[:, None, None]).to(device)
     magnified_px = motion.to(device)
-    scene = _LayeredScene.draw(rng, pictures, settings, motion, difficulty, device)
+    scene = _LayeredScene.draw(rng, pictures, settings, motion, device)
     light = _draw_flicker(rng, settings, batch).to(device)  # (B, 1, 1, 1)
     recolour = _recolouring(rng, batch, device)
     sensor = _Sensor.draw(rng, settings, batch, device)
-    shares = [share.to(device) for share in (0.0 * amplification, 1.0 / amplification, torch.ones(batch))]
-    shifts_px = (0.0 * displacement_px, displacement_px, magnified_px)  # (B, L, 2) each
-    reference, frame, magnified = map(scene.render, shifts_px, shares)
-    added = scene.added_px(displacement_px, magnified_px, shares[1])  # (B, L, 2, P, P)
+    reference, frame, magnified = (
+        scene.render(shift_px) for shift_px in (0 * displacement_px, displacement_px, magnified_px)
+    )
+    added = scene.added_px(displacement_px, magnified_px)  # (B, L, 2, P, P)
     two_layers = None
     if settings.two_layers:
         painted = light[:, None] * frame.layers  # (B, L, 3, P, P)
-        most_px = scene.most_px(displacement_px, magnified_px)  # (B, L, 2)
+        most_px = magnified_px - displacement_px
         two_layers = layer_truth(painted, frame.coverage, magnified.coverage, added, most_px)
     lit, truth = ((each.picture() * light).clamp(0.0, 1.0) for each in (frame, magnified))
     return Pairs(
@@ -123,7 +121,6 @@ class _LayeredScene:
 
     textures: Textures
     masks: Masks
-    varying: Varying | None
 
     @staticmethod
     def draw(
@@ -131,53 +128,29 @@ class _LayeredScene:
         pictures: Sequence[Tensor],
         settings: PairSettings,
         motion: Tensor,
-        difficulty: float,
         device: torch.device,
     ) -> _LayeredScene:
         batch, layers = motion.shape[:2]
         lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
-        whole = (motion == motion[:, :1]).all(dim=-1)[:, 1:]  # (B, L - 1): moves with everything, and rigidly
         if lattices is not None and settings.moving_whole_share:
-            lattices = replace(lattices, bent=lattices.bent & ~whole)
+            whole = (motion == motion[:, :1]).all(dim=-1)  # (B, L): what moves with everything does not bend
+            lattices = replace(lattices, bent=lattices.bent & ~whole[:, 1:])
         textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
-        masks, varying = Masks.draw(rng, settings, batch, layers - 1, device, lattices), None
-        if settings.varying_share:
-            rigid = whole if lattices is None else whole | lattices.chosen
-            varying = Varying.draw(rng, settings, motion[:, 1:], rigid, masks.centre_px, difficulty)
-        return _LayeredScene(textures, masks, varying)
+        return _LayeredScene(textures, Masks.draw(rng, settings, batch, layers - 1, device, lattices))
 
-    def render(self, shift_px: Tensor, share: Tensor) -> _Rendered:
-        """The layers at shifts B x L x 2 px, which are a share (B) of the magnified motion."""
-        to_rest = None if self.varying is None else self.varying.to_rest(share)
-        return _Rendered(
-            self.textures.render(shift_px, self.varying, to_rest), self.masks.render(shift_px[:, 1:], to_rest)
-        )
+    def render(self, shift_px: Tensor) -> _Rendered:
+        """The layers at shifts B x L x 2 px."""
+        return _Rendered(self.textures.render(shift_px), self.masks.render(shift_px[:, 1:]))
 
-    def added_px(self, displacement_px: Tensor, magnified_px: Tensor, share: Tensor) -> Tensor:
-        """Displacement that magnification adds to each layer, which varies within layers that bend or turn.
+    def added_px(self, displacement_px: Tensor, magnified_px: Tensor) -> Tensor:
+        """Displacement that magnification adds to each layer, which varies within layers that bend.
 
-        Shifts in the frame and in the magnified frame, B x L x 2 each, and the frame's share of the motion, B ->
-        B x L x 2 x P x P.
+        Shifts in the frame and in the magnified frame, B x L x 2 each -> B x L x 2 x P x P.
         """
         side = self.textures.patch_px
         added = (magnified_px - displacement_px)[..., None, None].expand(-1, -1, -1, side, side)
         modes = self.masks.modes(magnified_px[:, 1:])  # (B, L - 1, 1, P, P)
-        if modes is not None:
-            added = torch.cat((added[:, :1], added[:, 1:] * modes), dim=1)
-        if self.varying is not None:
-            varies = (1.0 - share)[:, None, None, None, None] * self.varying.change_px(
-                magnified_px[:, 1:], side
-            )
-            added = torch.cat((added[:, :1], added[:, 1:] + varies), dim=1)
-        return added
-
-    def most_px(self, displacement_px: Tensor, magnified_px: Tensor) -> Tensor:
-        """Displacement that magnification adds to each layer where it moves most, B x L x 2, direction aside."""
-        added = magnified_px - displacement_px  # (B, L, 2)
-        if self.varying is None:
-            return added
-        further = self.varying.most_px(self.textures.patch_px / 4)[..., None]  # (B, L - 1, 1)
-        return torch.cat((added[:, :1], added[:, 1:] + further), dim=1)
+        return added if modes is None else torch.cat((added[:, :1], added[:, 1:] * modes), dim=1)
 
 
 def _draw_amplification(

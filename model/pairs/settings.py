@@ -31,8 +31,6 @@ class PairSettings(BaseModel):
     """Share of moving layers that are bars, cables, trusses or lattices of nearly one colour."""
     bent_share: float = Field(default=0.4, ge=0, le=1)
     """Share of those that bend as they move; the others move rigidly."""
-    varying_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of the moving foreground layers with texture that turn, grow or shear, too."""
     two_layers: bool = False
     """Add the truth as two layers: foreground, and background with its hidden part (`model.pairs.layer_truth`)."""
     low_contrast_share: float = Field(default=0.15, ge=0, le=1)
