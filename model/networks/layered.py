@@ -43,14 +43,17 @@ class LayersHead(nn.Module):
     Behind the mask the lower layer shows the colours beside it, where the layers move apart by a pixel or more.
     """
 
-    def __init__(self, channels: int, scale: int, windows: int, varying: int = 0, lead: float = 0.0) -> None:
-        """The last ``varying`` windows are ahead of the others by a logit of ``lead``, outside training."""
+    def __init__(
+        self, channels: int, scale: int, windows: int, varying: int = 0, lead: float = 0.0, lag: float = 0.0
+    ) -> None:
+        """Outside training the last ``varying`` windows get a logit of ``lead``, and zero one of minus ``lag``."""
         super().__init__()
         self.scale, self.windows = scale, windows
         each, rest = 2 + windows + 1, 3 + 3 + scale * scale
         self.conv = convolution(channels, 2 * each + rest, 3)
         layer = torch.zeros(each)
-        layer[each - 1 - varying : each - 1] = lead
+        layer[each - 1 - varying :] = lead
+        layer[-1] = -lag
         ahead = torch.cat((layer, layer, torch.zeros(rest))).reshape(1, -1, 1, 1)
         self.register_buffer("ahead", ahead, persistent=False)
 

@@ -63,6 +63,9 @@ class RealtimeConfig:
     flow_affine_lead: float = 0.0
     """Logit by which those windows are ahead of all others outside training: pairs whose parts move as a whole teach
     that one displacement is enough."""
+    flow_zero_lag: float = 0.0
+    """Logit by which a displacement of zero is behind all windows outside training: judged by its mean error, a network
+    draws the smaller what may be none, which bends the smallest motion."""
     flow_slope_reach_px: int = 4
     """Reach of the central differences behind the slopes: 4, or 6 for texture down to a period of 3 px."""
     flow_third_order: bool = False
@@ -119,8 +122,8 @@ class RealtimeNetwork(nn.Module):
         if config.skip == "layers":
             own = config.flow_layer_windows_cells + config.flow_affine_windows_cells
             measured = len(windows) + len(moving) + len(own)
-            varying = len(config.flow_affine_windows_cells), config.flow_affine_lead
-            self.head: nn.Module = LayersHead(config.fine_channels or channels, stride, measured, *varying)
+            ahead = len(config.flow_affine_windows_cells), config.flow_affine_lead, config.flow_zero_lag
+            self.head: nn.Module = LayersHead(config.fine_channels or channels, stride, measured, *ahead)
         else:
             head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
             self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
