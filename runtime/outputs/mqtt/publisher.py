@@ -8,6 +8,7 @@ confirmed them. The service's threads only put edges into a queue.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.health import Health, HealthBoard
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.outputs.metrics import Counts
@@ -64,7 +66,7 @@ class MqttPublisher:
         self._topics = messages.Topics(settings.topic, name)
         self._where = f"{settings.host}:{settings.broker_port}"
         self._client = make_client(settings, name, self._topics.status, password)
-        self._retained = RetainedTopics(self._client, self._topics)
+        self._retained = RetainedTopics(self._client, self._topics, settings.discovery_prefix)
         self._client.max_inflight_messages_set(_IN_FLIGHT)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -144,8 +146,11 @@ class MqttPublisher:
             self._changed.notify()
 
     def _on_connect_fail(self, _: Client, __: object) -> None:
+        error = sys.exc_info()[1]  # paho calls while it handles one
         with self._changed:
-            self._refusal = "no connection"
+            self._refusal = "no connection" + (
+                f" ({reason_of(error)})" if isinstance(error, Exception) else ""
+            )
 
     def _on_publish(self, _: Client, __: object, number: int, *___: object) -> None:
         self._acknowledged.append(number)
