@@ -8,8 +8,7 @@ It decides and counts; the owner of the camera carries its actions out. The rung
     exit            end with ``EXIT_RECOVERY``, so that systemd starts the service anew
     reboot          restart the device: opt-in, bounded a day, never while a clip or an update is being written
 
-Where frames come, but all of one picture, the last two wait for ``REPEATS_S``: a fresh process takes the same picture
-for a good one at first, and tells nobody of it meanwhile.
+Where all frames show one picture, the last two wait for ``REPEATS_S``: a fresh process takes it for good at first.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ confirmed them. The service's threads only put edges into a queue.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections import deque
@@ -19,13 +18,12 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tremorscope.files import reason_of
 from tremorscope.runtime.health import Health, HealthBoard
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.mqtt import messages as messages
 from tremorscope.runtime.outputs.mqtt.outbox import Message, MessageKind, MqttBuffer
-from tremorscope.runtime.outputs.mqtt.retained import AT_LEAST_ONCE, RetainedTopics, make_client
+from tremorscope.runtime.outputs.mqtt.retained import AT_LEAST_ONCE, RetainedTopics, failure, make_client
 from tremorscope.runtime.outputs.settings import MqttSettings
 from tremorscope.runtime.outputs.state import judge
 from tremorscope.runtime.store.sqlite_file import StoreFault
@@ -146,11 +144,8 @@ class MqttPublisher:
             self._changed.notify()
 
     def _on_connect_fail(self, _: Client, __: object) -> None:
-        error = sys.exc_info()[1]  # paho calls while it handles one
         with self._changed:
-            self._refusal = "no connection" + (
-                f" ({reason_of(error)})" if isinstance(error, Exception) else ""
-            )
+            self._refusal = failure()
 
     def _on_publish(self, _: Client, __: object, number: int, *___: object) -> None:
         self._acknowledged.append(number)

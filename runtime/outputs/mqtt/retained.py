@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.host.secrets import check_login, client_context
 from tremorscope.runtime.outputs.mqtt.messages import OFFLINE, Topics, slug
 from tremorscope.runtime.outputs.settings import MqttSettings
@@ -41,6 +43,12 @@ def make_client(settings: MqttSettings, instance: str, status_topic: str, passwo
         client.tls_set_context(client_context(tls.ca_file, tls.certificate, tls.key))
     client.reconnect_delay_set(*_RECONNECT_S)
     return client
+
+
+def failure() -> str:
+    """A failed connection in words; to be called where paho tells it, while it handles the error."""
+    error = sys.exc_info()[1]
+    return f"no connection ({reason_of(error)})" if isinstance(error, Exception) else "no connection"
 
 
 _AGAIN_S = 10.0
