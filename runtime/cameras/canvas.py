@@ -71,12 +71,7 @@ class Canvas:
         return result
 
     def stroke(
-        self,
-        layer: Array,
-        start: tuple[float, float],
-        end: tuple[float, float],
-        width: float,
-        colour: Colour,
+        self, layer: Array, start: tuple[float, float], end: tuple[float, float], width: float, colour: Colour
     ) -> None:
         """Paint a round-ended line of a width onto an RGBA layer."""
         (x_0, y_0), (x_1, y_1) = start, end

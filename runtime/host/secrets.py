@@ -70,9 +70,6 @@ def _checked(content: bytes, where: str) -> str:
     return text
 
 
-_MOST_BYTES = 4096
-
-
 def read_credential(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """The password called ``name``: the file of that name in $CREDENTIALS_DIRECTORY, else the variable.
 
@@ -83,7 +80,7 @@ def read_credential(name: str, environment: Mapping[str, str] = os.environ) -> s
     path = Path(directory) / name if directory else None
     if path is not None and path.is_file():
         try:
-            secret = path.read_bytes()[: _MOST_BYTES + 1].decode()
+            secret = path.read_bytes()[: _LONGEST + 1].decode()
         except (OSError, UnicodeDecodeError) as error:
             raise OptionFault(
                 f"credential {name}: {path} cannot be read ({type(error).__name__})",
@@ -92,7 +89,7 @@ def read_credential(name: str, environment: Mapping[str, str] = os.environ) -> s
     else:
         secret = environment.get(name, "")
     secret = secret.rstrip("\r\n")
-    if not secret or len(secret) > _MOST_BYTES or "\n" in secret:
+    if not secret or len(secret) > _LONGEST or "\n" in secret:
         raise OptionFault(
             f"credential {name}: there is no such password, or it is not one line",
             remedy=f"hand it to the service with systemd's LoadCredential={name}:FILE, "
@@ -141,7 +138,7 @@ def client_context(authority: Path | None, certificate: Path | None, key: Path |
 
 def _load(context: ssl.SSLContext, certificate: Path, key: Path, where: str) -> None:
     _check_readable(certificate, where)
-    _check_readable(key, where)
+    _check_readable(key, where.replace("certificate", "key"))
     try:
         # An empty password, or OpenSSL would prompt at the terminal for that of an encrypted key.
         context.load_cert_chain(certificate, key, password=lambda: "")

@@ -68,7 +68,7 @@ class Notifier:
         self._send(_status(text), wait=False)
 
     def watchdog(self) -> None:
-        """Feed the watchdog once; to be called for processed frames alone: see ``FrameWatchdog``."""
+        """Feed the watchdog once; to be called for frames alone: see ``FrameWatchdog``."""
         self._send("WATCHDOG=1", wait=False)
 
     def reloading(self, status: str = "") -> None:
@@ -98,9 +98,9 @@ class Notifier:
 
 
 class FrameWatchdog:
-    """Feeds systemd's watchdog from frame progress alone: a living process with a frozen camera starves it.
+    """Feeds systemd's watchdog from frame progress alone: a living process whose camera gives none starves it.
 
-    Call ``progress`` after every processed frame, or now and then with the count of frames. It feeds the watchdog four
+    Call ``progress`` after every frame, or now and then with the count of frames. It feeds the watchdog four
     times at most in the time that systemd allows.
     """
 
@@ -111,7 +111,7 @@ class FrameWatchdog:
         self._fed_s: float | None = None
 
     def progress(self, frames: int, now_s: float) -> bool:
-        """Take the number of frames processed so far; returns whether the watchdog was fed for it.
+        """Take the number of frames so far; returns whether the watchdog was fed for it.
 
         ``now_s`` is on any clock that never goes back.
         """

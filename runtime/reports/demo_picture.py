@@ -181,10 +181,7 @@ def _draw_frame(axes: Axes, effect: Effect) -> None:
             **_label(colour),
         )
     axes.annotate(
-        "x-t line",
-        (line.x_px, line.top_px),
-        xytext=(line.x_px, line.top_px - 0.05 * height),
-        **_label(_TRUE),
+        "x-t line", (line.x_px, line.top_px), xytext=(line.x_px, line.top_px - 0.05 * height), **_label(_TRUE)
     )
     axes.set_axis_off()
 
@@ -192,14 +189,7 @@ def _draw_frame(axes: Axes, effect: Effect) -> None:
 def _label(colour: str) -> dict[str, Any]:
     """Style of a label in the frame: white text in a box of a colour."""
     box = {"boxstyle": "round,pad=0.28", "facecolor": colour, "edgecolor": "white", "linewidth": 1.0}
-    return {
-        "ha": "center",
-        "va": "center",
-        "fontsize": 11,
-        "color": "white",
-        "weight": "bold",
-        "bbox": box,
-    }
+    return {"ha": "center", "va": "center", "fontsize": 11, "color": "white", "weight": "bold", "bbox": box}
 
 
 def _rectangle(box: Box, colour: str, width: float) -> Rectangle:

@@ -76,11 +76,7 @@ class Measurement:
     def motion(self) -> RecordedMotion:
         """Velocity, acceleration, phases, orbits and the use of limits."""
         return recorded_motion(
-            self.times_s,
-            self.analysis,
-            tick_s=self.tick_s,
-            scale=self.scale,
-            criteria=self.criteria,
+            self.times_s, self.analysis, tick_s=self.tick_s, scale=self.scale, criteria=self.criteria
         )
 
     def _names(self) -> list[str]:

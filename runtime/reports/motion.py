@@ -49,12 +49,7 @@ class RecordedMotion:
 
 
 def recorded_motion(
-    time_s: Values,
-    analysis: Analysis,
-    *,
-    tick_s: float,
-    scale: Scale | None,
-    criteria: Sequence[Criterion],
+    time_s: Values, analysis: Analysis, *, tick_s: float, scale: Scale | None, criteria: Sequence[Criterion]
 ) -> RecordedMotion:
     """Differentiate, compare and judge all that was measured.
 

@@ -80,8 +80,7 @@ def provenance_of(clip: Path, command: str, settings: Mapping[str, str]) -> Prov
         return Provenance(printable(clip.name), size, _hash_of(files), command, settings)
     except OSError as error:
         raise ClipFault(
-            f"{clip}: {reason_of(error)}",
-            remedy="measure a clip that stays in its place",
+            f"{clip}: {reason_of(error)}", remedy="measure a clip that stays in its place"
         ) from None
 
 

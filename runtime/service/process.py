@@ -180,7 +180,8 @@ class Service:
         """Do what is due: watchdog, status, recovery, heat, disk, a changed file."""
         now_s, parts = time.monotonic(), self.parts
         self._region_changes.attend()
-        self._watchdog.progress(parts.loop.frames, now_s)
+        # Frames that are refused count: a camera that repeats one picture is told better by a process that lives.
+        self._watchdog.progress(parts.loop.frames + parts.supervisor.state().drops.corrupt, now_s)
         if not self._is_ready and parts.loop.frames:
             self._is_ready = True
             self._reporter.report()

@@ -7,6 +7,8 @@ It decides and counts; the owner of the camera carries its actions out. The rung
                     that sees no frames any more (cameras on the CSI connector only; see `runtime.host.privileged`)
     exit            end with ``EXIT_RECOVERY``, so that systemd starts the service anew
     reboot          restart the device: opt-in, bounded a day, never while a clip or an update is being written
+
+Where all frames show one picture, the last two wait for ``REPEATS_S``: a fresh process takes it for good at first.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ EXIT_CONFIGURATION = 78
 """The configuration cannot be followed (EX_CONFIG); a restart would not help, and systemd does not try."""
 LEAST_LIFE_S = 30.0
 """A process that cannot help itself does not end sooner, else systemd would give it up: ten starts in 300 s."""
-
+REPEATS_S = 600.0
+"""A process whose camera repeats one picture does not end sooner."""
 
 _LONGEST_REQUEST_S = 70.0
 """For the lock that all instances share and the answer to a request: see `runtime.host`."""
@@ -76,6 +79,8 @@ class Outlook:
     """The camera is there and refuses the configuration: neither reopening nor a restart helps."""
     opened_in_vain: bool = False
     """It was opened since its last good frame, and gave none."""
+    repeats: bool = False
+    """Frames come, and all show the same picture."""
 
 
 NO_OUTLOOK = Outlook()
@@ -127,7 +132,7 @@ class RecoveryLadder:
 
     @property
     def longest_s(self) -> float:
-        """Most time from the last good frame to the last rung; systemd's WatchdogSec must be longer."""
+        """Most time from the last frame to the last rung; systemd's WatchdogSec must be longer."""
         asking_s = _LONGEST_REQUEST_S if self._argus is not None else 0.0
         return self._reopen_s * (1 + self._settings.reopen_attempts) + asking_s
 
@@ -186,7 +191,8 @@ class RecoveryLadder:
             return self._take("reopen", outage_s)
         if may_restart:
             return self._restart_argus(outage_s)
-        return self._end(outage_s) if self._is_old_enough(now_s) else None
+        may_end = self._is_old_enough(now_s) and not (outlook.repeats and outage_s < REPEATS_S)
+        return self._end(outage_s) if may_end else None
 
     def _is_old_enough(self, now_s: float) -> bool:
         return self._first_s is not None and now_s - self._first_s >= LEAST_LIFE_S
@@ -218,6 +224,8 @@ log = logging.getLogger("tremorscope.service")
 
 _SILENT_PERIODS, _SILENT_S = 15.0, 1.0
 """Silence that counts as missing frames: in frame periods, and in seconds at least."""
+_REOPENED_WITHIN_S = 60.0
+"""Time between two repeated frames at most: the supervisor's longest pause, and the longest opening."""
 
 
 class CameraRecovery:
@@ -243,6 +251,7 @@ class CameraRecovery:
         """
         self._threads, self._end = threads, end
         self._is_drawn = configuration.camera.kind == "synthetic"
+        self._refused, self._refused_at_s = 0, -math.inf
         recovery, name = configuration.recovery, configuration.name
         self._argus = ArgusDaemon(recovery, instance=name) if has_argus(configuration.camera) else None
         memory = memory_file(state_directory(configuration.store))
@@ -261,10 +270,13 @@ class CameraRecovery:
             return
         silent_s = max(_SILENT_PERIODS / parts.source.rate_hz, _SILENT_S)
         healthy = loop.latest_at_s is not None and now_s - loop.latest_at_s < silent_s
+        if state.drops.corrupt != self._refused:
+            self._refused, self._refused_at_s = state.drops.corrupt, now_s
         outlook = Outlook(
             stuck=state.status == "stuck",
             refused="refused" in state.active,
             opened_in_vain=state.opened_in_vain > 0,
+            repeats="frozen" in state.active and now_s - self._refused_at_s < _REOPENED_WITHIN_S,
         )
         action = self.ladder.advance(now_s, healthy, outlook)
         if action is not None:

@@ -9,7 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -109,6 +109,23 @@ class StoreKeeper:
             self._notice("store", f"the store was taken away while it was written; {what}")
         return new
 
+    def reopen(self, store: Store, fault: StoreDamagedFault) -> Store:
+        """Open a sound store again without the rows that cannot be read; where it has none, open another.
+
+        Raises:
+            StoreFault: none can be opened at present.
+        """
+        store.close()
+        store, forgotten = Store(self.path), 0
+        with suppress(StoreDamagedFault):
+            forgotten = store.forget_unreadable()
+        if not forgotten:
+            return self.renew(store, fault)
+        self._notice(
+            "store", f"{forgotten} rows of modes or learning cannot be read and are given up ({fault.what})"
+        )
+        return store
+
     @contextmanager
     def reading(self, store: Store) -> Iterator[StoreReader]:
         """Reader of a store that was just opened, which is closed if it cannot be read."""
@@ -128,6 +145,13 @@ class StoreKeeper:
         if not self.clips.is_dir():
             self._make_directory()
             self._notice("clips", f"the directory {self.clips} was gone; it is made again, without its clips")
+
+    def clips_trouble(self) -> str:
+        """Reason why no clips can be kept at present; empty if they can."""
+        may = os.access(self.clips, os.W_OK | os.X_OK)
+        return (
+            "" if may else f"{self.clips}: no clips can be kept: let the service's user enter and write there"
+        )
 
     def _make_directory(self) -> None:
         if trouble := self.mount_trouble():

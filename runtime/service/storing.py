@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from tremorscope.files import reason_of
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
@@ -165,6 +164,7 @@ class Storage:
         if self._recorder is not None:
             self._recorder.saves_room = not allows("previews")
             self._recorder.decline(self._keeper.mount_trouble() or ("" if allows("clips") else _LOW))
+            self._recorder_trouble = self._keeper.clips_trouble()
         if self._clock() >= self._retry_s and (
             self._background is None or (self._recorder is None and self._make_recorder)
         ):
@@ -178,7 +178,7 @@ class Storage:
         elif not self.clips.is_dir():
             with suppress(StoreFault):  # a disk that cannot be written is told by the writer
                 self._keeper.make_clips_directory()
-        self._note(background.state().trouble)
+        self._note(background.state().trouble or self._recorder_trouble)
 
     def health(self) -> StorageHealth:
         """Status of store, clips and disk."""
@@ -241,7 +241,7 @@ class Storage:
             try:
                 self._use(store)
             except StoreDamagedFault as fault:
-                self._use(self._keeper.renew(store, fault))
+                self._use(self._keeper.reopen(store, fault))
             self._note("")
         except StoreBusyFault:
             raise
@@ -285,16 +285,14 @@ class Storage:
     def _try_to_record(self) -> None:
         if self._make_recorder is None or self._recorder is not None:
             return
-        try:
-            self._recorder, self._recorder_trouble = self._make_recorder(), ""
-        except OutputFault as fault:
-            self._recorder_trouble = str(fault)
-        except OSError as error:  # e.g. a directory of somebody else
-            self._recorder_trouble = f"{self.clips}: no clips can be kept ({reason_of(error)})"
+        self._recorder_trouble = self._keeper.clips_trouble()
+        if not self._recorder_trouble:
+            with suppress(OutputFault):  # taken away this moment
+                self._recorder = self._make_recorder()
 
     def _note(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
             log.error("%s", trouble)
         elif self._trouble and not trouble:
-            log.info("%s: can be written again", self.path)
+            log.info("%s: can be written again", self.directory)
         self._trouble = trouble

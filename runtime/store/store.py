@@ -105,6 +105,20 @@ class Store:
                 self._channels.clear()  # some of them may be rolled back
                 raise
 
+    def forget_unreadable(self) -> int:
+        """Delete rows whose values are damaged in a way that SQLite cannot see; returns how many.
+
+        Raises:
+            StoreFault: the disk or the file failed.
+        """
+        is_list = "CASE WHEN json_valid(shape) THEN json_type(shape) = 'array' ELSE 0 END"
+        wrong = {"mode": f"NOT {is_list}", "learning": "length(kept) % 8"}
+        with self.transaction() as connection:
+            return sum(
+                connection.execute(f"DELETE FROM {table} WHERE {each}").rowcount
+                for table, each in wrong.items()
+            )
+
     @property
     def used_bytes(self) -> int:
         """Bytes in the file that hold something; freed pages, which are used again first, do not count."""

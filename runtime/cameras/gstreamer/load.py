@@ -122,10 +122,7 @@ def require_elements(names: Iterable[str], camera: str) -> None:
     else:
         remedy = f"sudo apt install {' '.join(packages)}"
     plural = "s" if len(missing) > 1 else ""
-    raise CameraFault(
-        f"{camera}: GStreamer has no element{plural} {', '.join(missing)}",
-        remedy=remedy,
-    )
+    raise CameraFault(f"{camera}: GStreamer has no element{plural} {', '.join(missing)}", remedy=remedy)
 
 
 def parse_pipeline(text: str, camera: str) -> Any:

@@ -156,8 +156,7 @@ class RgbConverter:
         if not self._converter:
             self.close()
             raise CameraFault(
-                f"pictures of {caps.to_string()} cannot be read",
-                remedy="choose another format of the camera",
+                f"pictures of {caps.to_string()} cannot be read", remedy="choose another format of the camera"
             )
 
     def convert(self, buffer: Any, pixels: NDArray[np.uint8]) -> None:

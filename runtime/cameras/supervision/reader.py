@@ -67,11 +67,7 @@ class Reader:
     """
 
     def __init__(
-        self,
-        open_camera: Callable[[], Camera],
-        owner: ReaderOwner,
-        threads: Threads,
-        reject_constant: bool,
+        self, open_camera: Callable[[], Camera], owner: ReaderOwner, threads: Threads, reject_constant: bool
     ) -> None:
         self._open_camera = open_camera
         self._owner, self._threads = owner, threads

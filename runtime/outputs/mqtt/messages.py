@@ -37,10 +37,16 @@ class Topics:
         self._alarm = f"{base}/alarm"
         self.alarms = f"{base}/alarm/+"
         """All alarms, to subscribe to."""
+        self._node = f"tremorscope_{slug(instance)}"
 
     def alarm(self, name: str) -> str:
         """Topic of one alarm's status; retained."""
         return f"{self._alarm}/{slug(name)}"
+
+    @property
+    def node(self) -> str:
+        """Level of the announcements to Home Assistant."""
+        return self._node
 
 
 def slug(name: str) -> str:
@@ -114,6 +120,7 @@ def summary_payload(health: Health) -> dict[str, Any]:
         "device": device_payload(health.device.reading),
         "disk_free_bytes": health.storage.free_bytes,
         "recoveries": dict(health.recoveries),
+        "outputs": dict(health.outputs),
         "problems": list(health.problems),
     }
 
@@ -187,7 +194,7 @@ def discovery(
     health: Health, topics: Topics, prefix: str, summary_every_s: float
 ) -> dict[str, dict[str, Any]]:
     """Announcements of all entities to Home Assistant: topic -> configuration of the entity."""
-    node = f"tremorscope_{slug(health.name)}"
+    node = topics.node
     device = {
         "identifiers": [node],
         "name": health.name,

@@ -23,7 +23,7 @@ from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.mqtt import messages as messages
 from tremorscope.runtime.outputs.mqtt.outbox import Message, MessageKind, MqttBuffer
-from tremorscope.runtime.outputs.mqtt.retained import AT_LEAST_ONCE, RetainedTopics, make_client
+from tremorscope.runtime.outputs.mqtt.retained import AT_LEAST_ONCE, RetainedTopics, failure, make_client
 from tremorscope.runtime.outputs.settings import MqttSettings
 from tremorscope.runtime.outputs.state import judge
 from tremorscope.runtime.store.sqlite_file import StoreFault
@@ -64,7 +64,7 @@ class MqttPublisher:
         self._topics = messages.Topics(settings.topic, name)
         self._where = f"{settings.host}:{settings.broker_port}"
         self._client = make_client(settings, name, self._topics.status, password)
-        self._retained = RetainedTopics(self._client, self._topics)
+        self._retained = RetainedTopics(self._client, self._topics, settings.discovery_prefix)
         self._client.max_inflight_messages_set(_IN_FLIGHT)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -145,7 +145,7 @@ class MqttPublisher:
 
     def _on_connect_fail(self, _: Client, __: object) -> None:
         with self._changed:
-            self._refusal = "no connection"
+            self._refusal = failure()
 
     def _on_publish(self, _: Client, __: object, number: int, *___: object) -> None:
         self._acknowledged.append(number)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.host.secrets import check_login, client_context
 from tremorscope.runtime.outputs.mqtt.messages import OFFLINE, Topics, slug
 from tremorscope.runtime.outputs.settings import MqttSettings
@@ -43,6 +45,12 @@ def make_client(settings: MqttSettings, instance: str, status_topic: str, passwo
     return client
 
 
+def failure() -> str:
+    """A failed connection in words; to be called where paho tells it, while it handles the error."""
+    error = sys.exc_info()[1]
+    return f"no connection ({reason_of(error)})" if isinstance(error, Exception) else "no connection"
+
+
 _AGAIN_S = 10.0
 """Shortest time between two corrections of a topic, so that two devices of one name do not chase each other."""
 _REPORTED_FOR_S = 180.0
@@ -61,8 +69,11 @@ class RetainedTopics:
     even disconnect a client that tries: then changes by others are not seen, and not corrected.
     """
 
-    def __init__(self, client: Client, topics: Topics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: Client, topics: Topics, prefix: str | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client, self._topics, self._clock = client, topics, clock
+        self._announcements = [f"{prefix}/+/{topics.node}/+/config"] if prefix is not None else []
         self._published: dict[str, str] = {}
         self._own: dict[str, deque[str]] = {}
         self._corrected_s: dict[str, float] = {}
@@ -80,7 +91,7 @@ class RetainedTopics:
         self._begun_s = self._clock()
         if self._subscribes:
             self._asked = True
-            levels = (self._topics.status, self._topics.state, self._topics.alarms)
+            levels = (self._topics.status, self._topics.state, self._topics.alarms, *self._announcements)
             self._client.subscribe([(level, AT_LEAST_ONCE) for level in levels])
 
     def on_subscribed(self) -> None:
@@ -107,6 +118,7 @@ class RetainedTopics:
         for topic, payload in found.items():
             self.put(topic, payload)
         for topic in gone:
+            self._published.pop(topic, None)
             self._client.publish(topic, "", AT_LEAST_ONCE, retain=True)
         return (before | set(found)) - gone
 
@@ -151,8 +163,8 @@ class RetainedTopics:
             return
         if is_kept and (topic in self._published or not payload):
             return  # from before this connection, and replaced meanwhile
-        if not payload and topic not in self._published:
-            return
+        if topic not in self._published and (not payload or topic.endswith("/config")):
+            return  # an entity that is missing for a while stays announced
         self._changed[topic] = True
         # The status may be the last will of this instance's former connection, and a retained payload its own.
         if payload and not is_kept and topic != self._topics.status:

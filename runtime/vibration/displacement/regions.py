@@ -168,9 +168,7 @@ class Scale:
 
 
 def scale_of(
-    mm_per_px: float | None,
-    length: tuple[float, float] | None,
-    optics: tuple[float, float, float] | None,
+    mm_per_px: float | None, length: tuple[float, float] | None, optics: tuple[float, float, float] | None
 ) -> Scale | None:
     """The scale from the one way in which it was given; None where it was given in none.
 

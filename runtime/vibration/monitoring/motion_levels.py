@@ -16,13 +16,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.levels import FEWEST_KNOWN
-from tremorscope.runtime.vibration.monitoring.limits import (
-    Coverage,
-    Criterion,
-    Judgement,
-    coverage,
-    judge,
-)
+from tremorscope.runtime.vibration.monitoring.limits import Coverage, Criterion, Judgement, coverage, judge
 from tremorscope.runtime.vibration.spectra.analysis import AXES, RegionSeries
 from tremorscope.runtime.vibration.spectra.derivatives import (
     CRESTS,
@@ -216,11 +210,7 @@ def _even(times: Values, moved_px: Values, shown: NDArray[np.bool_]) -> list[_Ev
 
 
 def _judge(
-    watch: LimitWatch,
-    covered: Coverage,
-    evened: _Evened | None,
-    span: tuple[float, float],
-    floors_px: Values,
+    watch: LimitWatch, covered: Coverage, evened: _Evened | None, span: tuple[float, float], floors_px: Values
 ) -> Judgement:
     if covered.refusal or evened is None:
         refusal = covered.refusal or "nothing is measured there"

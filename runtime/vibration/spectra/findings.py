@@ -47,10 +47,7 @@ class Judged:
         place = (*channel, peak.amplitude) if channel else None
         near = [each for each in (*self.motion, *self.artefacts) if is_same(peak, each.peak, bin_hz)]
         near.sort(
-            key=lambda each: (
-                place not in each.seen_in,
-                abs(each.peak.frequency_hz - peak.frequency_hz),
-            )
+            key=lambda each: (place not in each.seen_in, abs(each.peak.frequency_hz - peak.frequency_hz))
         )
         return near[0].cause if near else ""
 

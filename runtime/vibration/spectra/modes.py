@@ -218,10 +218,7 @@ def _bumps(source: _Decomposition, order: int, channels: int) -> list[_Candidate
 
 
 def _mode_along(
-    series: EvenSeries,
-    candidate: _Candidate,
-    averaged: _Decomposition,
-    band_hz: tuple[float, float] | None,
+    series: EvenSeries, candidate: _Candidate, averaged: _Decomposition, band_hz: tuple[float, float] | None
 ) -> Mode | None:
     """Mode of a candidate's shape nearest its frequency; None if no peak stands out there."""
     shape = phase_aligned(candidate.shape)

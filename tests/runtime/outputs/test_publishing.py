@@ -121,7 +121,7 @@ def test_a_certificate_that_comes_late_is_taken(service: ServiceRig, tmp_path: P
     encrypted.start()
     try:
         assert outputs_of(service)["http"] == (
-            f"outputs.http.tls_certificate: {late} cannot be read (no such file or directory): "
+            f"outputs.http.tls_key: {late} cannot be read (no such file or directory): "
             "put a PEM file there that the service may read; it is tried again"
         )
         openssl("ec", "-in", key, "-aes128", "-passout", "pass:secret", "-out", late)  # asks nobody

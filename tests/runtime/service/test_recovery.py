@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from tremorscope.runtime.host.privileged import is_updating
 from tremorscope.runtime.host.settings import RebootSettings, RecoverySettings
 from tremorscope.runtime.service.reboots import RebootMemory, memory_file
-from tremorscope.runtime.service.recovery import LEAST_LIFE_S, RUNGS, Action, Outlook, RecoveryLadder
+from tremorscope.runtime.service.recovery import (
+    LEAST_LIFE_S,
+    REPEATS_S,
+    RUNGS,
+    Action,
+    Outlook,
+    RecoveryLadder,
+)
 
 SETTINGS = RecoverySettings(reopen_after_s=10, reopen_attempts=2, steady_s=30)
 IN_VAIN = Outlook(opened_in_vain=True)
@@ -139,6 +146,20 @@ def test_a_camera_that_hangs_in_its_driver_is_not_opened_again() -> None:
     assert climb(RecoveryLadder(SETTINGS), until_s=60, outlook=Outlook(stuck=True)) == [
         (LEAST_LIFE_S, "exit")
     ]
+
+
+def test_a_process_that_can_tell_of_a_repeated_picture_lives_on_for_ten_minutes() -> None:
+    taken = climb(RecoveryLadder(SETTINGS), until_s=700, outlook=Outlook(repeats=True, opened_in_vain=True))
+    assert taken == [(10.0, "reopen"), (20.0, "reopen"), (REPEATS_S, "exit")]
+    assert REPEATS_S == 600.0
+
+
+def test_a_repeated_picture_that_ends_in_nothing_is_a_camera_that_is_away() -> None:
+    ladder = RecoveryLadder(SETTINGS)
+    climb(ladder, until_s=100, outlook=Outlook(repeats=True))
+    action = ladder.advance(100.0, False)
+    assert action is not None
+    assert action.rung == "exit"
 
 
 def test_a_camera_that_is_well_is_left_alone() -> None:

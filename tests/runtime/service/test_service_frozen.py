@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,21 +10,37 @@ import pytest
 from running_service import Camera, frames, running, until
 from service_parts import configured
 
+from tremorscope.runtime.host.systemd import Notifier
 from tremorscope.runtime.outputs.state import judge
-from tremorscope.runtime.service import assembly
+from tremorscope.runtime.service import assembly, recovery
 from tremorscope.runtime.service.process import Service
 
 
-def test_a_frozen_picture_counts_as_silence(
-    tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Systemd(Notifier):
+    """Counts the signs of life that systemd would get."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.watchdog_s, self.fed = 1.0, 0
+
+    def watchdog(self) -> None:
+        self.fed += 1
+
+
+@pytest.fixture(autouse=True)
+def stuck_in_a_second(camera: type[Camera], monkeypatch: pytest.MonkeyPatch) -> None:
+    camera.flickers = True  # each picture differs from the one before
     settings_of = assembly.supervisor_settings
     monkeypatch.setattr(
         assembly, "supervisor_settings", lambda settings: replace(settings_of(settings), still_s=1.0)
     )
+
+
+def test_a_frozen_picture_counts_as_silence(
+    tmp_path: Path, linear_bundle: Path, camera: type[Camera]
+) -> None:
     alarm = {"name": "silent", "quantity": "signal", "source": "camera", "silence_s": 2, "clear_dwell_s": 0.5}
     loaded = configured(tmp_path, linear_bundle, vibration={"window_s": 0.5, "alarms": [alarm]})
-    camera.flickers = True  # each picture differs from the one before
     with running(Service(loaded)) as service:
         frames(service, 100)
         health = service.board.snapshot()
@@ -40,3 +57,23 @@ def test_a_frozen_picture_counts_as_silence(
         until(service, lambda: service.board.snapshot().raised == ())
         until(service, lambda: service.board.snapshot().camera.faults == ())
         assert service.board.snapshot().camera.drops["corrupt"] > 50
+
+
+def test_a_process_whose_picture_is_frozen_lives_to_tell_of_it(
+    tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "LEAST_LIFE_S", 0.0)
+    monkeypatch.setattr(recovery, "_REOPENED_WITHIN_S", 3.0)
+    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 0.2, "reopen_attempts": 0})
+    systemd = Systemd()
+    with running(Service(loaded, notifier=systemd)) as service:
+        frames(service, 20)
+        camera.flickers = False
+        until(service, lambda: "frozen" in service.board.snapshot().camera.faults)
+        fed, until_s = systemd.fed, time.monotonic() + 6.0
+        until(service, lambda: time.monotonic() > until_s)
+        assert not service._threads.stopping
+        assert systemd.fed >= fed + 3
+        camera.fails = True
+        until(service, lambda: service._threads.stopping)
+        assert service.parts.supervisor.state().active[:2] == ("lost", "frozen")

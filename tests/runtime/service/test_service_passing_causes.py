@@ -91,10 +91,17 @@ def test_check_says_where_a_required_disk_is_not_mounted(tmp_path: Path) -> None
         assert (done.returncode, wanted in done.stdout) == (0, True)
 
 
-def test_a_directory_of_somebody_else_is_told_and_measuring_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("closed", "told"),
+    [("", "clips: cannot be created (permission denied)"), ("clips", "clips: no clips can be kept: let the")],
+)
+def test_a_directory_of_somebody_else_is_told_and_measuring_goes_on(
+    tmp_path: Path, closed: str, told: str
+) -> None:
     """Ended in a traceback: looking into it raised PermissionError."""
     state = tmp_path / "state"
-    state.mkdir(mode=0)
+    (state / closed).mkdir(parents=True)
+    (state / closed).chmod(0)
     store = {"directory": str(state)}
     file = written(
         tmp_path / "c.yaml",
@@ -109,8 +116,8 @@ def test_a_directory_of_somebody_else_is_told_and_measuring_goes_on(tmp_path: Pa
             pytest.skip("needs setpriv")
         command = [setpriv, "--bounding-set=-dac_override,-dac_read_search", *command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    state.chmod(0o700)
+    (state / closed).chmod(0o700)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"{state}/clips: cannot be created (permission denied)" in done.stderr
+    assert done.stderr.count(f"ERROR tremorscope.store: {state}/{told}") == 1
     assert "ended after 60 frames" in done.stderr

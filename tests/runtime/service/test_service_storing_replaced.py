@@ -295,14 +295,21 @@ class TestDamage:
         assert kept.close(5.0) == ""
 
     @pytest.mark.parametrize(
-        "value", ["mode SET shape = '[[1'", "mode SET shape = '7'", "learning SET kept = x'000102'"]
+        ("value", "replaced", "left"),
+        [
+            ("mode SET shape = '[[1' WHERE label = 'first'", {}, (["second"], ["shift"])),
+            ("mode SET shape = '7' WHERE label = 'first'", {}, (["second"], ["shift"])),
+            ("learning SET kept = x'000102'", {}, (["first", "second"], [])),
+            ("mode SET shape = '[7]' WHERE label = 'first'", {"damaged": 1}, ([], ["shift"])),
+        ],
     )
-    def test_within_a_value_that_is_read_at_a_start_is_set_aside_and_does_not_end_the_service(
-        self, tmp_path: Path, value: str
+    def test_within_a_row_that_is_read_at_a_start_costs_that_row_and_does_not_end_the_service(
+        self, tmp_path: Path, value: str, replaced: dict[str, int], left: tuple[list[str], list[str]]
     ) -> None:
         kept = storage(tmp_path)
         kept.offer(raised("deck"))
         kept.offer(ModeRecord(1e9, "first", 2.1, shape=(ModePoint("r0", "x", 1.0, 0.0),)))
+        kept.offer(ModeRecord(1e9 + 1, "second", 3.1, shape=(ModePoint("r0", "x", 1.0, 0.0),)))
         kept.offer(LearningBaseline("shift", Learning("first", (2.1, 2.2), 1, 2, 600.0, 1e9, 1e9 + 600)))
         until(lambda: not kept.health().pending, kept)
         kept.close(5.0)
@@ -310,9 +317,11 @@ class TestDamage:
             assert other.execute(f"UPDATE {value}").rowcount == 1
         again = storage(tmp_path)
         assert [each.name for each in again.opened_alarms] == ["deck"]
-        assert again.health().replaced == {"damaged": 1}
+        assert ([mode.label for mode in again.modes], list(again.learnings)) == left
+        assert again.health().replaced == replaced
         assert again.close(5.0) == ""
-        assert any("a value cannot be read" in text or "was damaged" in text for text in notices(again.path))
+        told = "the store was damaged" if replaced else "1 rows of modes or learning cannot be read"
+        assert [told in text for text in notices(again.path)].count(True) == 1
 
     def test_is_looked_for_once_more_between_two_checks_by_schedule(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -202,6 +202,8 @@ def test_home_assistant_is_told_what_there_is_and_what_is_no_more(
 
     board.update(alarms=(), modes=())
     wait_until(lambda: not any("/alarm_" in topic for topic in retained(broker, "homeassistant/#")))
+    time.sleep(2.2)  # the publisher hears its own withdrawal, and must not take it for somebody else's
+    assert not any("/alarm_" in topic for topic in retained(broker, "homeassistant/#"))
     assert f"{prefix}/mode_1/config" in retained(broker, "homeassistant/#")  # modes come back
 
 

@@ -95,7 +95,8 @@ def test_an_absent_broker_is_told_once_at_each_edge(
         wait_until(lambda: standing(board) == "")
         assert b'output_ok{output="mqtt"} 1.0' in render(board.snapshot, dict)
         begins, ends = lines(caplog)
-        assert begins.startswith(f"output mqtt: broker 127.0.0.1:{broker.port}: no connection")
+        where = f"127.0.0.1:{broker.port}"
+        assert begins.startswith(f"output mqtt: broker {where}: no connection (connection refused); 0 edges")
         assert ends == "output mqtt: works again"
     finally:
         broker.stop()
@@ -170,19 +171,22 @@ def test_what_somebody_else_has_written_over_ours_is_said_again(
     monkeypatch.setattr(mqtt_retained, "_AGAIN_S", 0.5)
     board = board_of_bridge()
     publish(board, broker.port)
-    wait_until(lambda: ALARM_TOPIC in retained(broker, "site/#"))
-    before = retained(broker, "site/#")
+    entity = "homeassistant/sensor/tremorscope_bridge-7/mode_1/config"
+    wait_until(lambda: {ALARM_TOPIC, entity} <= retained(broker, "#").keys())
+    before = retained(broker, "#")
     forger = Listener(broker, name="forger")
     forged = {
         "site/bridge-7/status": "offline",
         ALARM_TOPIC: json.dumps({"name": "mid span/RMS", "raised": True}),
         "site/bridge-7/alarm/never_heard_of": json.dumps({"raised": True}),
         "site/bridge-7/state": "",
+        entity: "",
+        entity.replace("mode_1", "rate"): "{}",
     }
     for topic, payload in forged.items():
         forger._client.publish(topic, payload, 1, retain=True)
-    wait_until(lambda: retained(broker, "site/#") == before)
-    wait_until(lambda: "somebody else publishes under site/bridge-7/alarm/" in standing(board))
+    wait_until(lambda: retained(broker, "#") == before)
+    wait_until(lambda: "somebody else publishes under homeassistant/sensor/tremorscope_" in standing(board))
     forger.close()
 
 
