@@ -49,8 +49,14 @@ write_dropins() {
 keep() { # NAME SECRET
     [ -n "$2" ] || die "the secret for $1 is empty" "give it on standard input: credential.sh set $1 < FILE"
     make_directory "$ETC/credentials" 0700 >&2
+    place="$ROOT$ETC/credentials/$1"
+    if [ -f "$place" ] && [ "$(cat "$place")" = "$2" ]; then
+        write_dropins >&2
+        say "$1 is as it was" >&2
+        return
+    fi
     (umask 077 && printf '%s\n' "$2" >"$ROOT$ETC/credentials/.$1.partial")
-    mv -f "$ROOT$ETC/credentials/.$1.partial" "$ROOT$ETC/credentials/$1"
+    mv -f "$ROOT$ETC/credentials/.$1.partial" "$place"
     write_dropins >&2
     say "kept $1; restart the service to use it: systemctl restart 'tremorscope*.service'" >&2
 }

@@ -38,7 +38,7 @@ from tremorscope.runtime.clips.video import VideoWriter
 PROGRAMS = (
     r"tremorscope|python3?|pip|make|git|cd|ssh|systemctl|journalctl|docker|dask|timedatectl|grep|gst-launch-1\.0|v4l2-ctl"
     r"|sqlite3|curl|wget|mosquitto_sub|ansible|ansible-playbook|pytest|ls|cp|mv|rm|mkdir|tar|scp|for|eval|export|source"
-    r"|dd|cat|echo|sed|chmod|apt|apt-get|ffmpeg|ffprobe|magick|uv|conda|snap|crontab"
+    r"|dd|cat|echo|sed|chmod|apt|apt-get|ffmpeg|ffprobe|magick|uv|conda|snap|crontab|torchrun"
 )
 COMMAND = re.compile(r"^(?:sudo |V=|\{ |\S+\.sh |(?:[A-Z_]+=\S+ )*(?:\S+/bin/)?(?:" + PROGRAMS + r")(?= |$))")
 """A line that starts with a program."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tremorscope.export.studies.evaluation_pictures import draw_curves, draw_examples
-from tremorscope.export.studies.runners import open_magnifier
+from tremorscope.export.studies.runners import open_magnifiers
 from tremorscope.model.evaluation import field_protocols, small_motion, straightness
 from tremorscope.model.evaluation.evaluate import (
     Magnifier,
@@ -67,7 +67,7 @@ def _field(
 def _table_head(title: str, pictures: Sequence[Frame], opened: Mapping[str, Magnifier]) -> Iterator[str]:
     what, _, figures = title.partition(":")
     yield f"\n{what}, {len(pictures)} photographs:{figures}"
-    yield f"{'':<40}" + "".join(f"{title:>26}" for title in opened)
+    yield f"{'':<40}" + "".join(f"  {title:>24}" for title in opened)
 
 
 def _table(
@@ -79,7 +79,9 @@ def _table(
     for trials in series:
         first = next(iter(trials.values()))
         rows += [{"magnifier": title, **vars(trial)} for title, trial in trials.items()]
-        yield f"{case(first):<40}" + "".join(f"{figures(trial):>26}" for trial in trials.values())
+        yield f"{case(first):<40}" + "".join(
+            f"  {figures(trial):>{max(24, len(t))}}" for t, trial in trials.items()
+        )
 
 
 _Judge = Callable[[Mapping[str, Magnifier], Sequence[Frame], Rows], Iterator[str]]
@@ -114,7 +116,7 @@ def evaluate(job: EvaluationJob, on_progress: Progress) -> Iterator[str]:
     Raises:
         BundleFault, WeightsFault, ImageFault: a model or the photographs cannot be read.
     """
-    magnifiers = dict(open_magnifier(model) for model in dict.fromkeys(job.models))
+    magnifiers = open_magnifiers(job.models)
     pictures = read_evaluation_photographs(job.photographs, job.most)
     protocols = choose_protocols(pictures, job.protocols)
     found = run_protocols(protocols, magnifiers, on_progress)
@@ -167,13 +169,14 @@ def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> 
 def trial_table(protocol: str, series: Sequence[Mapping[str, Trial]]) -> Iterator[str]:
     """Lines of a table: a line a magnifier, a column a trial."""
     heads = [_head(protocol, next(iter(trials.values()))) for trials in series]
-    yield " " * 28 + "".join(f"{head:>22}" for head in heads)
+    width = max(28, *map(len, series[0]))
+    yield " " * width + "".join(f"{head:>24}" for head in heads)
     for title in series[0]:
         cells = (
             f"{t.ssim:.3f}/{t.reached_px:5.2f} ({t.ssim_spread:.2f}/{t.reached_spread_px:.2f})"
             for t in (trials[title] for trials in series)
         )
-        yield f"{title:<28}" + "".join(f"{cell:>22}" for cell in cells)
+        yield f"{title:<{width}}" + "".join(f"{cell:>24}" for cell in cells)
 
 
 def _head(protocol: str, trial: Trial) -> str:

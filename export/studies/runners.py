@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def open_magnifier(name_or_path: str) -> tuple[str, Magnifier]:
         return title, graph_magnifier(bundle.graph_path("pairwise"))
     weights = load_weights(find_weights(name_or_path))
     return f"{weights.name}, fp32, PyTorch", network_magnifier(weights.network)
+
+
+def open_magnifiers(names_or_paths: Iterable[str]) -> dict[str, Magnifier]:
+    """Magnifiers by their titles, see `open_magnifier`; equal titles are followed by what was given."""
+    opened = [(given, *open_magnifier(given)) for given in dict.fromkeys(names_or_paths)]
+    titles = [title for _, title, _ in opened]
+    return {f"{t}, {given}" if titles.count(t) > 1 else t: magnify for given, t, magnify in opened}
 
 
 def network_magnifier(network: Network) -> Magnifier:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.export.errors import ExportFault
-from tremorscope.export.studies.runners import open_magnifier
+from tremorscope.export.studies.runners import open_magnifiers
 from tremorscope.files import reason_of
 from tremorscope.model.evaluation.scenes import Frame
 from tremorscope.model.files import write_atomically
@@ -86,9 +86,9 @@ def magnified_slices(
     """The line over time by title of the method: each frame against the first, N x 3 pixels each.
 
     Raises:
-        BundleFault, WeightsFault: see `open_magnifier`.
+        BundleFault, WeightsFault: see `open_magnifiers`.
     """
-    opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
+    opened = open_magnifiers(models)
     found: dict[str, list[Frame]] = {title: [] for title in opened}
     for number, title in enumerate(opened):
         for frame in strip.frames:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ from support import Done, run_command
 
 from tremorscope.calibration.pairs.draw_set import draw_set
 from tremorscope.export.bundle import new_bundle
-from tremorscope.export.studies.runners import open_magnifier
+from tremorscope.export.studies.runners import open_magnifier, open_magnifiers
 from tremorscope.model.networks.cost import macs_per_pixel, parameter_count
 from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
 from tremorscope.model.networks.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
@@ -124,6 +126,7 @@ def test_evaluate_judges_bundle_and_weights_alike(weights: Path, bundle: Path, t
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "moving blob, 1 photographs" in done.stdout
+    assert not re.search(r"\)\S", done.stdout), "columns of the table run into each other"
     with (tmp_path / "found" / "evaluation.csv").open() as file:
         rows = list(csv.DictReader(file))
     by_runner = {
@@ -162,6 +165,12 @@ def test_a_shipped_network_is_judged_by_its_name_whatever_lies_beside(
     assert open_magnifier("realtime")[0] == "realtime, fp32, PyTorch"
     with pytest.raises(BundleFault, match="manifest"):
         open_magnifier("./realtime")
+
+
+def test_two_networks_of_one_name_are_both_judged(tmp_path: Path) -> None:
+    own = shutil.copy(find_weights("nano"), tmp_path / "weights.safetensors")
+    titles = list(open_magnifiers(["unmagnified", "nano", str(own), "nano"]))
+    assert titles == ["unmagnified", "nano, fp32, PyTorch, nano", f"nano, fp32, PyTorch, {own}"]
 
 
 def test_cost_sets_the_networks_side_by_side(tmp_path: Path, run_here: Callable[..., Done]) -> None:

@@ -26,6 +26,7 @@ def test_credentials_are_roots_alone_and_reach_every_instance(tmp_path: Path) ->
         )  # fmt: skip
 
     assert credential("set", "mqtt-password", stdin="pass word\n").returncode == 0
+    assert credential("set", "mqtt-password", stdin="pass word").stderr == "mqtt-password is as it was\n"
     token = credential("generate", "web-token").stdout.strip()
     assert len(token) == 32
     kept = tmp_path / "etc/tremorscope/credentials"

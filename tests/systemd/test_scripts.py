@@ -196,6 +196,19 @@ def test_an_upgrade_leaves_disabled_what_was_disabled(place: Place) -> None:
     assert place.release() != place.release("previous")
 
 
+def test_installing_the_older_release_goes_back_to_it(place: Place) -> None:
+    """As an older package does, installed over a newer one."""
+    first, etc = place.release(), place.root / "etc/tremorscope"
+    (etc / "config.yaml").write_bytes(CONFIGURATION.read_bytes() + b"# mine\n")
+    (etc / "credentials/web-token").write_text("secret")
+    place.install("second")
+    assert place.release() != first
+    place.install("first")
+    assert place.release() == first != place.release("previous")
+    assert (etc / "config.yaml").read_bytes().endswith(b"# mine\n")
+    assert (etc / "credentials/web-token").read_text() == "secret"
+
+
 def test_uninstalling_keeps_configuration_and_data_unless_told_to_purge(place: Place) -> None:
     data = place.root / "var/lib/tremorscope/main/tremorscope.db"
     data.parent.mkdir(parents=True)
