@@ -18,7 +18,9 @@ from typing import Any
 
 sys.path.insert(0, "/srv/source")
 sys.path.append("/srv/libraries")
-if Path(os.environ["STATE_DIRECTORY"], "crash").exists():  # before the imports, which take a second at each start
+if Path(
+    os.environ["STATE_DIRECTORY"], "crash"
+).exists():  # before the imports, which take a second at each start
     sys.exit("crashing")
 
 from tremorscope.runtime.host.privileged import ArgusDaemon
