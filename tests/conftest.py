@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from _pytest.reports import TestReport
 
-# Threads of libraries that wait for each other spin: with other tests beside them that takes ten times the work. Set
-# before any of these libraries is loaded, and inherited by all workers and commands.
+# Threads of libraries that wait for each other spin: with other tests beside them that takes ten times the work. Small
+# networks take twice the time on two threads. Set before any of these libraries is loaded, and inherited by all
+# workers and commands.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from support import Done, textured_frames, write_bundle, write_clip
@@ -23,8 +25,8 @@ REQUIRED_PARTS = {part for part in os.environ.get("TREMORSCOPE_REQUIRE", "").spl
 
 
 LONGEST = (
-    "test_service_soak.py", "test_package.py", "test_train.py", "test_units_live.py", "test_quantise.py",
-    "test_argus_live.py",
+    "test_service_soak.py", "test_package.py", "test_units_live.py", "test_docs_run.py", "test_service_unit.py",
+    "test_quantise.py", "test_train.py", "test_argus_live.py",
 )  # fmt: skip
 """Modules that take minutes, to be begun first: at the end of a parallel run all but one of its workers would wait."""
 

@@ -200,7 +200,7 @@ def write_clip(
         stream: Any = None
         for number, picture in enumerate(frames):
             if stream is None:
-                lossless = {"qp": "0"} if codec == "libx264rgb" else {}
+                lossless = {"qp": "0", "preset": "ultrafast"} if codec == "libx264rgb" else {}
                 stream = container.add_stream(codec, rate=rate, options=lossless | (options or {}))
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = pixel_format

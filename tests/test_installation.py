@@ -53,13 +53,17 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return source
 
 
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    return build("build_wheel", source, source.parent)
+
+
 def held(names: list[str]) -> set[str]:
     """Python files of the package among the names of an archive."""
     return {name for name in names if name.startswith("tremorscope/") and name.endswith(".py")}
 
 
-def test_a_wheel_holds_every_module_once_under_one_name(source: Path, tmp_path: Path) -> None:
-    wheel = build("build_wheel", source, tmp_path)
+def test_a_wheel_holds_every_module_once_under_one_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {PurePosixPath(name).parts[0] for name in names} == {"tremorscope", "tremorscope-0.1.0.dist-info"}
@@ -80,13 +84,13 @@ def test_a_wheel_holds_every_module_once_under_one_name(source: Path, tmp_path: 
         assert f"tremorscope/{shipped}" in names
 
 
-def test_a_source_archive_makes_the_same_wheel(source: Path, tmp_path: Path) -> None:
+def test_a_source_archive_makes_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
     with tarfile.open(build("build_sdist", source, tmp_path)) as archive:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
     with (
         zipfile.ZipFile(build("build_wheel", unpacked, tmp_path)) as made,
-        zipfile.ZipFile(build("build_wheel", source, source.parent)) as straight,
+        zipfile.ZipFile(wheel) as straight,
     ):
         assert sorted(made.namelist()) == sorted(straight.namelist())
 

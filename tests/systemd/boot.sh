@@ -10,7 +10,7 @@
 set -eu
 
 mount --make-rprivate /
-mount -t tmpfs -o size=1500m tmpfs /mnt
+mount -t tmpfs -o size=4g tmpfs /mnt
 mkdir /mnt/root /mnt/disk
 [ -z "${4:-}" ] || mount --bind "$4" /mnt/disk
 mkdir -p /mnt/disk/changes /mnt/disk/work

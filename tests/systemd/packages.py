@@ -57,7 +57,7 @@ def unpack_clean(place: Path, package: Path, suite: str) -> None:
     names = sorted({re.split(r"[ (]", name.strip())[0] for name in field(package, "Depends").split(",")})
     command = [
         "mmdebstrap", "--quiet", "--mode=root", "--variant=essential", f"--include={','.join(names)}",
-        f"--architectures={architecture}",
+        f"--architectures={architecture}", "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")),
     ]  # fmt: skip
     # Debian has no keys of Ubuntu; what comes unsigned is run in this test alone.

@@ -18,6 +18,10 @@ from typing import Any
 
 sys.path.insert(0, "/srv/source")
 sys.path.append("/srv/libraries")
+if Path(
+    os.environ["STATE_DIRECTORY"], "crash"
+).exists():  # before the imports, which take a second at each start
+    sys.exit("crashing")
 
 from tremorscope.runtime.host.privileged import ArgusDaemon
 from tremorscope.runtime.host.settings import RecoverySettings
@@ -38,9 +42,6 @@ def main() -> int:
     if (STATE / "wrong").exists():
         log.error("the configuration cannot be followed")
         return EXIT_CONFIGURATION
-    if (STATE / "crash").exists():
-        log.error("crashing")
-        return 1
     notifier = Notifier.from_environment()
     argus = ArgusDaemon(LADDER)
     watchdog, ladder = FrameWatchdog(notifier), RecoveryLadder(LADDER, argus=argus)

@@ -28,6 +28,7 @@ from tremorscope.runtime.errors import BundleFault, OptionFault
 
 SHIPPED = SHIPPED_BUNDLES / "realtime"
 SIZE = FrameSize(width_px=64, height_px=48)
+TWO_PAIRS = DrawnPairs(count=2, frame_size=FrameSize(width_px=48, height_px=48))
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(
 
 
 def test_a_graph_that_magnifies_nothing_any_more_is_refused(
-    drawn_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "tremorscope.calibration.quantise.quantise.scale_of", lambda *_: 1e-6
@@ -161,7 +162,7 @@ def test_a_graph_that_magnifies_nothing_any_more_is_refused(
         "tremorscope.calibration.quantise.quantised_bundle._ALWAYS_ALLOWED_GREY_LEVELS", 0.0
     )  # the pairs are tame
     with pytest.raises(ExportFault, match=r"RMS\) from FP32's pictures.*--keep-fp16"):
-        quantise(job(tmp_path, drawn_set))
+        quantise(replace(QuantiseJob(SHIPPED, tmp_path / "int8"), drawn=TWO_PAIRS))
     assert not (tmp_path / "int8").exists()
 
 
@@ -201,7 +202,7 @@ def test_a_damaged_checkpoint_is_refused(drawn_set: Path, tmp_path: Path, left: 
 
 def test_a_set_in_which_nothing_moves_is_refused(tmp_path: Path) -> None:
     still = tmp_path / "still"
-    write_set(still, pictures=lambda number: textured(number // 2))
+    write_set(still, pictures=lambda number: textured(number // 2, 32, 32))
     with pytest.raises(
         CalibrationFault, match="nothing changes between frame and reference in any of the 32"
     ):
@@ -287,12 +288,11 @@ def test_a_manifest_edited_by_hand_is_refused(made: Path, tmp_path: Path) -> Non
 
 
 def test_without_a_set_pairs_are_drawn_and_the_manifest_says_so(tmp_path: Path) -> None:
-    drawn = DrawnPairs(count=2, frame_size=FrameSize(width_px=48, height_px=48))
-    report = quantise(replace(QuantiseJob(SHIPPED, tmp_path / "int8"), drawn=drawn, unquantised="fp16"))
+    report = quantise(replace(QuantiseJob(SHIPPED, tmp_path / "int8"), drawn=TWO_PAIRS, unquantised="fp16"))
     found = open_bundle(tmp_path / "int8").manifest
     assert found.quantisation is not None
     assert (found.quantisation.calibration.source, found.quantisation.calibration.pairs) == ("drawn", 2)
-    assert found.quantisation.calibration.sha256 == drawn.sha256 != DrawnPairs().sha256
+    assert found.quantisation.calibration.sha256 == TWO_PAIRS.sha256 != DrawnPairs().sha256
     assert found.graphs["pairwise"].opset == 19
     assert found.cpu_graphs["pairwise"].opset == 17
     assert report.int8_bytes < 0.36 * report.float_bytes

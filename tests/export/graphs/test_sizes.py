@@ -6,15 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from onnx import TensorProto, helper
 
-from tremorscope.export.graphs.band_graph import band_graph
 from tremorscope.export.graphs.sizes import plain_sizes
-from tremorscope.export.graphs.step_graph import pairwise_graph
-from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
-
-REALTIME = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 
 
 def sizing_graph(cast: bool, **bounds: int) -> onnx.ModelProto:
@@ -48,6 +42,16 @@ def check_plain(graph: onnx.ModelProto) -> None:
     assert not [node for node in shapes if node.attribute or node.input[0] in eight_bit]
 
 
+def check_whole_positions(graph: onnx.ModelProto) -> None:
+    """Positions are counted in whole numbers: of floating point TensorRT takes ranges only with caveats."""
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in onnx.shape_inference.infer_shapes(graph, strict_mode=True).graph.value_info
+    }
+    ranges = [node for node in graph.graph.node if node.op_type == "Range"]
+    assert [types[node.output[0]] for node in ranges] == [TensorProto.INT64] * 2
+
+
 @pytest.mark.parametrize("cast", [True, False])
 @pytest.mark.parametrize(
     ("bounds", "expected"),
@@ -66,17 +70,3 @@ def test_the_sizes_are_those_of_before(cast: bool, bounds: dict[str, int], expec
     plain = plain_sizes(graph)
     check_plain(plain)
     assert run(plain, frame).tolist() == expected
-
-
-def test_step_graphs_read_sizes_so() -> None:
-    torch.manual_seed(1)
-    network = RealtimeNetwork(REALTIME)
-    for graph in (pairwise_graph(network, None), band_graph(network, None)):
-        check_plain(graph)
-        types = {
-            value.name: value.type.tensor_type.elem_type
-            for value in onnx.shape_inference.infer_shapes(graph, strict_mode=True).graph.value_info
-        }
-        ranges = [node for node in graph.graph.node if node.op_type == "Range"]
-        # Positions are counted in whole numbers: of floating point TensorRT takes ranges only with caveats.
-        assert [types[node.output[0]] for node in ranges] == [TensorProto.INT64] * 2

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from test_sizes import check_plain, check_whole_positions
 
 from tremorscope.export.check import compare
 from tremorscope.export.errors import ExportFault
@@ -22,19 +24,35 @@ REALTIME = RealtimeConfig(decoder_blocks=2, decoder_channels=16, texture_channel
 BASELINE = BaselineConfig(channels=8, encoder_blocks=1, branch_blocks=1, decoder_blocks=2)
 
 
-@pytest.fixture(scope="module", params=["realtime", "realtime, upsampling", "baseline"])
-def network(request: pytest.FixtureRequest) -> Network:
+@cache
+def exported(name: str) -> tuple[Network, onnx.ModelProto]:
+    """A network, and its graph for frames of any size."""
     torch.manual_seed(1)
-    if request.param == "baseline":
-        return BaselineNetwork(BASELINE)
-    if request.param == "realtime":
-        return RealtimeNetwork(REALTIME)
-    return RealtimeNetwork(RealtimeConfig(**{**vars(REALTIME), "head": "upsample", "decoder_scale": 8}))
+    network: Network
+    if name == "baseline":
+        network = BaselineNetwork(BASELINE)
+    elif name == "realtime":
+        network = RealtimeNetwork(REALTIME)
+    else:
+        network = RealtimeNetwork(
+            RealtimeConfig(**{**vars(REALTIME), "head": "upsample", "decoder_scale": 8})
+        )
+    return network, pairwise_graph(network, None)
+
+
+@pytest.fixture(scope="module", params=["realtime", "realtime, upsampling", "baseline"])
+def case(request: pytest.FixtureRequest) -> tuple[Network, onnx.ModelProto]:
+    return exported(request.param)
 
 
 @pytest.fixture(scope="module")
-def graph(network: Network) -> onnx.ModelProto:
-    return pairwise_graph(network, None)
+def network(case: tuple[Network, onnx.ModelProto]) -> Network:
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def graph(case: tuple[Network, onnx.ModelProto]) -> onnx.ModelProto:
+    return case[1]
 
 
 def signature(graph: onnx.ModelProto) -> dict[str, tuple[str, list[int | str]]]:
@@ -74,6 +92,12 @@ def test_another_networks_graph_is_noticed(graph: onnx.ModelProto, network: Netw
         compare(path, other, 64, 48, (20.0,))
 
 
+def test_sizes_are_read_plainly_and_positions_counted_in_whole_numbers() -> None:
+    graph = exported("realtime")[1]
+    check_plain(graph)
+    check_whole_positions(graph)
+
+
 def test_a_graph_of_one_size_states_it() -> None:
     graph = pairwise_graph(RealtimeNetwork(REALTIME), FrameSize(width_px=61, height_px=35))
     assert signature(graph)["magnified"] == ("UINT8", [1, 35, 61, 3])
@@ -81,8 +105,7 @@ def test_a_graph_of_one_size_states_it() -> None:
 
 def test_the_difference_is_taken_on_the_pixels() -> None:
     """The reference meets the frame in a subtraction before any convolution: no rounded features are subtracted."""
-    graph = pairwise_graph(RealtimeNetwork(REALTIME), None).graph
-
+    graph = exported("realtime")[1].graph
     constants = {tensor.name for tensor in graph.initializer}
 
     def first_met(name: str) -> set[str]:
@@ -99,7 +122,7 @@ def test_the_difference_is_taken_on_the_pixels() -> None:
 
 def test_a_still_frame_is_untouched_by_amplification(tmp_path: Path) -> None:
     path = tmp_path / "pairwise.onnx"
-    path.write_bytes(pairwise_graph(RealtimeNetwork(REALTIME), None).SerializeToString())
+    path.write_bytes(exported("realtime")[1].SerializeToString())
     engine = OnnxRuntimeEngine(path, width_px=64, height_px=48)
     frame = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     results = []

@@ -38,7 +38,7 @@ def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_worker_is_killed_and_nothing_is_lost(scheduler: str, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
-    for number in range(3):
+    for number in range(2):
         write_mraw(clips / f"{number}.cihx", drawn(12), rate_hz=500 + number)
     (clips / "bad.mp4").write_bytes(b"no clip")
     (clips / "slow.lab").write_bytes(drawn(12).tobytes())
@@ -54,8 +54,8 @@ def test_a_worker_is_killed_and_nothing_is_lost(scheduler: str, tmp_path: Path) 
     killer.start()
     found = measure_folder(clips, job, over_dask(scheduler))
     killer.join()
-    assert [result.clip for result in found.results] == ["0.cihx", "1.cihx", "2.cihx", "bad.mp4", "slow.lab"]
-    assert [bool(result.fault) for result in found.results] == [False, False, False, True, False]
+    assert [result.clip for result in found.results] == ["0.cihx", "1.cihx", "bad.mp4", "slow.lab"]
+    assert [bool(result.fault) for result in found.results] == [False, False, True, False]
     alone = measure_folder(clips, MeasureJob(clips, tmp_path / "cores", (REGION,)), over_cores())
     for one, other in zip(alone.results, found.results, strict=True):
         assert (one.clip, one.fault, one.frames) == (other.clip, other.fault, other.frames)
