@@ -152,7 +152,7 @@ def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(
         assert (wanted.output / name).read_bytes() == (made / name).read_bytes()
 
 
-def test_a_graph_that_magnifies_nothing_any_more_is_refused(
+def test_a_graph_whose_decoder_is_clipped_to_nothing_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(

@@ -64,7 +64,7 @@ def test_a_process_whose_picture_is_frozen_lives_to_tell_of_it(
 ) -> None:
     monkeypatch.setattr(recovery, "LEAST_LIFE_S", 0.0)
     monkeypatch.setattr(recovery, "_REOPENED_WITHIN_S", 3.0)
-    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 0.2, "reopen_attempts": 0})
+    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 1.0, "reopen_attempts": 0})
     systemd = Systemd()
     with running(Service(loaded, notifier=systemd)) as service:
         frames(service, 20)
