@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def compare_band(
     amplifications: tuple[float, ...],
     precision: Precision = "fp32",
 ) -> list[GraphComparison]:
-    """Run the band graph and the network over several steps, each with its own state, at each amplification.
+    """Run the band graph and the network over several steps, each with its own state; amplifications take turns.
 
     Raises:
         ExportFault: they differ by more than the `LIMITS` of the graph's precision.
@@ -124,20 +124,22 @@ def compare_band(
     representation = RepresentationLayout(channels=step.state_channels, cell_px=step.cell_px)
     engine = OnnxRuntimeBandEngine(graph, representation, width_px=width_px, height_px=height_px)
     film = [_film(width_px, height_px, 0.1 * np.sin(0.7 * n), seed=n) for n in range(_BAND_STEPS + 1)]
-    comparisons = []
-    for amplification in amplifications:
-        every = [
-            judge("band", magnified, expected, amplification, precision)
-            for magnified, expected in _band_steps(engine, step, film, amplification)
-        ]
-        comparisons.append(max(every, key=lambda each: (each.worst_grey_levels, each.differing_share)))
-    return comparisons
+    found: dict[float, list[GraphComparison]] = {amplification: [] for amplification in amplifications}
+    for amplification, magnified, expected in _band_steps(engine, step, film, amplifications):
+        found[amplification].append(judge("band", magnified, expected, amplification, precision))
+    return [
+        max(every, key=lambda each: (each.worst_grey_levels, each.differing_share))
+        for every in found.values()
+    ]
 
 
 def _band_steps(
-    engine: OnnxRuntimeBandEngine, step: BandStep, film: list[NDArray[np.uint8]], amplification: float
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Magnified frames of engine and network, u8[H, W, 3] each; both start from zero state."""
+    engine: OnnxRuntimeBandEngine,
+    step: BandStep,
+    film: Sequence[NDArray[np.uint8]],
+    amplifications: tuple[float, ...],
+) -> Iterator[tuple[float, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Amplification, and magnified frames of engine and network, u8[H, W, 3] each; both start from zero state."""
     height_px, width_px = film[0].shape[:2]
     rows, columns = (-(-side // step.cell_px) for side in (height_px, width_px))
     mask = torch.linspace(0, 1, columns).expand(1, 1, rows, columns)
@@ -146,7 +148,7 @@ def _band_steps(
     magnified = np.empty_like(film[0])
     engine.set_mask(mask[0, 0].numpy())
     engine.start(_BAND_SECTIONS)
-    for previous, frame in pairwise(film):
+    for amplification, (previous, frame) in zip(cycle(amplifications), pairwise(film), strict=False):
         engine.step(
             frame,
             previous,
@@ -165,7 +167,7 @@ def _band_steps(
                 torch.from_numpy(coefficients),
                 state,
             )
-        yield magnified, expected[0].numpy()
+        yield amplification, magnified, expected[0].numpy()
 
 
 def _ringing_sections() -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,18 +174,29 @@ def test_two_networks_of_one_name_are_both_judged(tmp_path: Path) -> None:
     assert titles == ["unmagnified", "nano, fp32, PyTorch, nano", f"nano, fp32, PyTorch, {own}"]
 
 
-def test_cost_sets_the_networks_side_by_side(tmp_path: Path, run_here: Callable[..., Done]) -> None:
-    path = tmp_path / "cost.json"
+def test_cost_sets_the_networks_side_by_side(
+    weights: Path, tmp_path: Path, run_here: Callable[..., Done]
+) -> None:
+    path, wide = tmp_path / "cost.json", RealtimeNetwork(replace(TINY, decoder_channels=64))
+    save_weights(tmp_path / "wide.safetensors", "wide", wide, wide.state_dict(), (1.0, 40.0), {})
     done = run_here(
-        "cost", "baseline", "realtime", "--size", "64x48", "--rounds", 1, "--steps", 2, "-o", path
-    )
+        "cost", tmp_path / "wide.safetensors", weights, "--size", "64x48", "--rounds", 1, "--steps", 2,
+        "-o", path,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    baseline, realtime = json.loads(path.read_text())
-    assert (baseline["network"], realtime["network"]) == ("baseline", "realtime")
-    assert baseline["kmac_per_pixel"] / realtime["kmac_per_pixel"] >= 4.2
-    assert realtime["parameters"] == parameter_count(load_weights(find_weights("realtime")).network)
-    assert 0 < realtime["step_ms"] < baseline["step_ms"]
-    assert 0 < realtime["peak_memory_mib"] < 1000
+    costly, tiny = json.loads(path.read_text())
+    assert (costly["network"], tiny["network"]) == ("wide", "tiny")
+    assert costly["kmac_per_pixel"] > 2 * tiny["kmac_per_pixel"]
+    assert costly["parameters"] == parameter_count(wide)
+    assert 0 < tiny["step_ms"] < costly["step_ms"]
+    assert 0 < costly["peak_memory_mib"] < 1000
+
+
+def test_the_real_time_network_costs_a_quarter_of_the_baseline() -> None:
+    baseline, realtime = (
+        macs_per_pixel(load_weights(find_weights(each)).network) for each in ("baseline", "realtime")
+    )
+    assert baseline / realtime >= 4.2
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

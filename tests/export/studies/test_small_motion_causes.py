@@ -1,4 +1,4 @@
-"""Causes of the dead zone: least squares find small motion under noise, and a network that may trust zero shrinks it."""
+"""Causes of the dead zone: least squares find small motion under noise, and a network that trusts zero shrinks it."""
 
 from __future__ import annotations
 
