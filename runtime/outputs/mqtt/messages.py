@@ -37,12 +37,16 @@ class Topics:
         self._alarm = f"{base}/alarm"
         self.alarms = f"{base}/alarm/+"
         """All alarms, to subscribe to."""
-        self.node = f"tremorscope_{slug(instance)}"
-        """Level of the announcements to Home Assistant."""
+        self._node = f"tremorscope_{slug(instance)}"
 
     def alarm(self, name: str) -> str:
         """Topic of one alarm's status; retained."""
         return f"{self._alarm}/{slug(name)}"
+
+    @property
+    def node(self) -> str:
+        """Level of the announcements to Home Assistant."""
+        return self._node
 
 
 def slug(name: str) -> str:
