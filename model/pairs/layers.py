@@ -71,8 +71,7 @@ class Textures:
 
     def _sampling_matrix(self, shift_px: Tensor) -> Tensor:
         side = self.windows.shape[-1]
-        output = torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
-        source = torch.arange(side, device=shift_px.device) - (side - 1) / 2
+        output, source = (_from_middle(each, shift_px.device) for each in (self.patch_px, side))
         # Moved right by s, output x shows source x - s.
         position = (output - shift_px[..., None]) * self.zoom_out[..., None]  # (B, L, P)
         width = (self.zoom_out * self.blur)[..., None, None]  # (B, L, 1, 1)
@@ -85,6 +84,11 @@ class Textures:
         # One constant a layer, the same for every shift: dividing each row by its own sum would bend the motion.
         weights = weights / band_limited_kernel(source / width, half_width).sum(-1, keepdim=True)
         return weights.new_zeros(*position.shape, side).scatter_(-1, at, weights)
+
+
+def _from_middle(side_px: int, device: torch.device) -> Tensor:
+    """Places of a row's pixels from its middle, in px: (side,)."""
+    return torch.arange(side_px, device=device) - (side_px - 1) / 2
 
 
 _TAPS = 2 * math.ceil(KERNEL_HALF_WIDTH * MAX_ZOOM_OUT) + 2
@@ -182,15 +186,12 @@ class Masks:
         """Mode shape of each layer, the share of its shift at each place, B x L x 1 x P x P; None: 1 everywhere."""
         if self.lattices is None:
             return None
-        axis = self._axis(shift_px)
+        axis = _from_middle(self.patch_px, shift_px.device)
         return self.lattices.mode(shift_px, (axis, axis[:, None])).unsqueeze(2)
-
-    def _axis(self, shift_px: Tensor) -> Tensor:
-        return torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
 
     def render(self, shift_px: Tensor) -> Tensor:
         """Coverage in [0, 1] of masks moved by B x L x 2 (x, y) px: B x L x 1 x P x P."""
-        axis = self._axis(shift_px)  # (P,)
+        axis = _from_middle(self.patch_px, shift_px.device)  # (P,)
         at = self.centre_px + shift_px  # (B, L, 2)
         x = axis - at[..., 0, None, None]  # (B, L, 1, P)
         y = axis[:, None] - at[..., 1, None, None]  # (B, L, P, 1)
