@@ -287,8 +287,10 @@ class Storage:
             return
         self._recorder_trouble = self._keeper.clips_trouble()
         if not self._recorder_trouble:
-            with suppress(OutputFault):  # taken away this moment
+            try:
                 self._recorder = self._make_recorder()
+            except (OutputFault, OSError) as error:  # e.g. taken away this moment
+                self._recorder_trouble = f"{self.clips}: no clips can be kept ({error})"
 
     def _note(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
