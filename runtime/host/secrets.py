@@ -106,7 +106,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, certificate, key, "outputs.http.tls_certificate")
+    _load(context, certificate, key, "outputs.http.tls_")
     return context
 
 
@@ -132,19 +132,20 @@ def client_context(authority: Path | None, certificate: Path | None, key: Path |
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate is not None and key is not None:
-        _load(context, certificate, key, "outputs.mqtt.tls.certificate")
+        _load(context, certificate, key, "outputs.mqtt.tls.")
     return context
 
 
-def _load(context: ssl.SSLContext, certificate: Path, key: Path, where: str) -> None:
-    _check_readable(certificate, where)
-    _check_readable(key, where.replace("certificate", "key"))
+def _load(context: ssl.SSLContext, certificate: Path, key: Path, prefix: str) -> None:
+    """``prefix`` and "certificate" or "key" are the configuration's names of the two."""
+    _check_readable(certificate, f"{prefix}certificate")
+    _check_readable(key, f"{prefix}key")
     try:
         # An empty password, or OpenSSL would prompt at the terminal for that of an encrypted key.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except OSError as error:  # ssl.SSLError is one
         raise OutputFault(
-            f"{where}: {certificate} and {key} cannot be used together ({reason_of(error)})",
+            f"{prefix}certificate: {certificate} and {key} cannot be used together ({reason_of(error)})",
             remedy="give a PEM certificate with its chain, and its own key, not encrypted",
         ) from None
 

@@ -37,6 +37,8 @@ _LOOK_S = 0.25
 _SECOND_S = 1.0
 _STATUS_S = 5.0
 _FILE_S = 1.0
+_MORE_S = 120.0
+"""Time to start that systemd is asked for while frames come and none is good: longer than a pause between openings."""
 
 
 class Service:
@@ -180,8 +182,10 @@ class Service:
         """Do what is due: watchdog, status, recovery, heat, disk, a changed file."""
         now_s, parts = time.monotonic(), self.parts
         self._region_changes.attend()
-        # Frames that are refused count: a camera that repeats one picture is told better by a process that lives.
-        self._watchdog.progress(parts.loop.frames + parts.supervisor.state().drops.corrupt, now_s)
+        # Frames that are refused count: a dark night and a stuck encoder are told better by a process that lives.
+        came = self._watchdog.progress(parts.loop.frames + parts.supervisor.state().drops.corrupt, now_s)
+        if came and not self._is_ready:
+            self._notifier.still_starting(_MORE_S)
         if not self._is_ready and parts.loop.frames:
             self._is_ready = True
             self._reporter.report()

@@ -8,7 +8,8 @@ It decides and counts; the owner of the camera carries its actions out. The rung
     exit            end with ``EXIT_RECOVERY``, so that systemd starts the service anew
     reboot          restart the device: opt-in, bounded a day, never while a clip or an update is being written
 
-Where all frames show one picture, the last two wait for ``REPEATS_S``: a fresh process takes it for good at first.
+Where frames come and all are refused, as those of a dark night or of a stuck encoder, the last two wait for
+``ALL_REFUSED_S``: a fresh process would help no more, and could not tell of the fault for long.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ EXIT_CONFIGURATION = 78
 """The configuration cannot be followed (EX_CONFIG); a restart would not help, and systemd does not try."""
 LEAST_LIFE_S = 30.0
 """A process that cannot help itself does not end sooner, else systemd would give it up: ten starts in 300 s."""
-REPEATS_S = 600.0
-"""A process whose camera repeats one picture does not end sooner."""
+ALL_REFUSED_S = 600.0
+"""A process whose camera gives frames, and none that is good, does not end sooner."""
 
 _LONGEST_REQUEST_S = 70.0
 """For the lock that all instances share and the answer to a request: see `runtime.host`."""
@@ -79,8 +80,8 @@ class Outlook:
     """The camera is there and refuses the configuration: neither reopening nor a restart helps."""
     opened_in_vain: bool = False
     """It was opened since its last good frame, and gave none."""
-    repeats: bool = False
-    """Frames come, and all show the same picture."""
+    all_refused: bool = False
+    """Frames come, and all are refused: damaged, of one colour throughout, or one picture again and again."""
 
 
 NO_OUTLOOK = Outlook()
@@ -191,7 +192,7 @@ class RecoveryLadder:
             return self._take("reopen", outage_s)
         if may_restart:
             return self._restart_argus(outage_s)
-        may_end = self._is_old_enough(now_s) and not (outlook.repeats and outage_s < REPEATS_S)
+        may_end = self._is_old_enough(now_s) and not (outlook.all_refused and outage_s < ALL_REFUSED_S)
         return self._end(outage_s) if may_end else None
 
     def _is_old_enough(self, now_s: float) -> bool:
@@ -225,7 +226,7 @@ log = logging.getLogger("tremorscope.service")
 _SILENT_PERIODS, _SILENT_S = 15.0, 1.0
 """Silence that counts as missing frames: in frame periods, and in seconds at least."""
 _REOPENED_WITHIN_S = 60.0
-"""Time between two repeated frames at most: the supervisor's longest pause, and the longest opening."""
+"""Time between two refused frames at most: the supervisor's longest pause, and the longest opening."""
 
 
 class CameraRecovery:
@@ -276,7 +277,7 @@ class CameraRecovery:
             stuck=state.status == "stuck",
             refused="refused" in state.active,
             opened_in_vain=state.opened_in_vain > 0,
-            repeats="frozen" in state.active and now_s - self._refused_at_s < _REOPENED_WITHIN_S,
+            all_refused=now_s - self._refused_at_s < _REOPENED_WITHIN_S,
         )
         action = self.ladder.advance(now_s, healthy, outlook)
         if action is not None:

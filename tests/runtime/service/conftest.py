@@ -20,6 +20,6 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
             "supervisor_settings",
             lambda settings: replace(settings_of(settings), still_s=None, open_timeout_s=0.5),
         )
-    Camera.fails = Camera.flickers = False
+    Camera.fails = Camera.flickers = Camera.dark = False
     monkeypatch.setattr(assembly, "open_camera", lambda *_args, **_more: Camera())
     return Camera

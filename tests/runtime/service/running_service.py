@@ -44,7 +44,7 @@ class Camera:
     """Gives frames at 50 Hz of the host's time; what it shows and when it fails is decided from outside."""
 
     width_px, height_px, nominal_rate_hz = 320, 180, 50.0
-    fails = flickers = False
+    fails = flickers = dark = False
     true_rate_hz = 50.0
     """By its own times."""
     smooth_px = 0.0
@@ -65,6 +65,8 @@ class Camera:
         np.copyto(pixels, self._picture)
         if Camera.flickers and self._number % 2:
             pixels //= 2
+        if Camera.dark:
+            pixels.fill(0)
         self._number += 1
         return FrameInfo(self._number, self._number / Camera.true_rate_hz)
 

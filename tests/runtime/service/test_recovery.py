@@ -16,8 +16,8 @@ from tremorscope.runtime.host.privileged import is_updating
 from tremorscope.runtime.host.settings import RebootSettings, RecoverySettings
 from tremorscope.runtime.service.reboots import RebootMemory, memory_file
 from tremorscope.runtime.service.recovery import (
+    ALL_REFUSED_S,
     LEAST_LIFE_S,
-    REPEATS_S,
     RUNGS,
     Action,
     Outlook,
@@ -148,15 +148,17 @@ def test_a_camera_that_hangs_in_its_driver_is_not_opened_again() -> None:
     ]
 
 
-def test_a_process_that_can_tell_of_a_repeated_picture_lives_on_for_ten_minutes() -> None:
-    taken = climb(RecoveryLadder(SETTINGS), until_s=700, outlook=Outlook(repeats=True, opened_in_vain=True))
-    assert taken == [(10.0, "reopen"), (20.0, "reopen"), (REPEATS_S, "exit")]
-    assert REPEATS_S == 600.0
+def test_a_process_that_can_tell_of_refused_frames_lives_on_for_ten_minutes() -> None:
+    taken = climb(
+        RecoveryLadder(SETTINGS), until_s=700, outlook=Outlook(all_refused=True, opened_in_vain=True)
+    )
+    assert taken == [(10.0, "reopen"), (20.0, "reopen"), (ALL_REFUSED_S, "exit")]
+    assert ALL_REFUSED_S == 600.0
 
 
-def test_a_repeated_picture_that_ends_in_nothing_is_a_camera_that_is_away() -> None:
+def test_refused_frames_that_end_in_nothing_are_a_camera_that_is_away() -> None:
     ladder = RecoveryLadder(SETTINGS)
-    climb(ladder, until_s=100, outlook=Outlook(repeats=True))
+    climb(ladder, until_s=100, outlook=Outlook(all_refused=True))
     action = ladder.advance(100.0, False)
     assert action is not None
     assert action.rung == "exit"

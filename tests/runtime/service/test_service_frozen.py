@@ -1,4 +1,4 @@
-"""A picture that stands still, noise and all, is told as silence is: health, alarm, log, on both edges."""
+"""A picture that stands still, noise and all, or is one colour is told like silence: health, alarm, log; both edges."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ class Systemd(Notifier):
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.watchdog_s, self.fed = 1.0, 0
+        self.watchdog_s, self.fed, self.starting_s = 1.0, 0, 0.0
 
     def watchdog(self) -> None:
         self.fed += 1
+
+    def still_starting(self, more_s: float) -> None:
+        self.starting_s = more_s
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +80,21 @@ def test_a_process_whose_picture_is_frozen_lives_to_tell_of_it(
         camera.fails = True
         until(service, lambda: service._threads.stopping)
         assert service.parts.supervisor.state().active[:2] == ("lost", "frozen")
+
+
+def test_a_process_that_starts_into_the_dark_lives_to_tell_of_it_and_is_ready_at_dawn(
+    tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "LEAST_LIFE_S", 0.0)
+    camera.dark = True
+    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 1.0, "reopen_attempts": 0})
+    systemd = Systemd()
+    with running(Service(loaded, notifier=systemd)) as service:
+        until(service, lambda: "corrupt" in service.board.snapshot().camera.faults)
+        fed, until_s = systemd.fed, time.monotonic() + 4.0
+        until(service, lambda: time.monotonic() > until_s)
+        assert not service._threads.stopping
+        assert (service.parts.loop.frames, systemd.starting_s) == (0, 120.0)
+        assert systemd.fed >= fed + 2
+        camera.dark = False
+        until(service, lambda: judge(service.board.snapshot()).ok)

@@ -16,6 +16,7 @@ from tremorscope.runtime.clips.pre_roll import ClipMagnifier
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
+from tremorscope.runtime.service import storing
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.reader import StoreReader
@@ -234,3 +235,25 @@ def test_a_recorder_that_needs_too_much_memory_is_refused(tmp_path: Path) -> Non
         kept.start_recorder(FRAMES, LENT.ring, magnifier=None, to_unix_s=float)
     assert not isinstance(caught.value, OutputFault)
     kept.close(2.0)
+
+
+def test_a_recorder_that_cannot_be_made_is_told_and_made_once_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the clips' directory is taken away between its check and its use."""
+    clock = Clock()
+    kept = storage(tmp_path, clock)
+    with monkeypatch.context() as taken_away:
+
+        def not_made(*_arguments: object, **_more: object) -> None:
+            raise OutputFault("clips: gone", remedy="put it back")
+
+        taken_away.setattr(storing, "EventRecorder", not_made)
+        kept.start_recorder(FRAMES, LENT.ring, magnifier=None, to_unix_s=float)
+        assert kept.recorder is None
+        assert "no clips can be kept (clips: gone: put it back)" in kept.health().trouble
+    clock.now_s += 60.0
+    kept.check()
+    assert kept.recorder is not None
+    assert kept.health().trouble == ""
+    assert kept.close(5.0) == ""
