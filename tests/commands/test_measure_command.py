@@ -63,7 +63,7 @@ def test_prints_the_peaks_strongest_first(bridge: Path, tmp_path: Path) -> None:
     assert summary["peaks"][0]["frequency_hz"] == pytest.approx(2.1, abs=0.1 / 8)
 
 
-@pytest.mark.parametrize("name", [b"2026-05-01T12:30:00.mp4", b"12:30:00.mp4", b"caf\xe9.mp4"])
+@pytest.mark.parametrize("name", [b"2026-05-01T12:30:00.mp4", b"12:caf\xe9.mp4"])
 def test_takes_clips_of_any_name(bridge: Path, tmp_path: Path, name: bytes) -> None:
     """FFmpeg took what stands before a colon for a protocol; names need not be UTF-8."""
     clip, results = os.fsdecode(name), tmp_path / os.fsdecode(b"results-" + name)

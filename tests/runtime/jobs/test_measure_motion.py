@@ -221,6 +221,9 @@ def test_a_real_forks_prongs_are_in_opposition_at_its_mark() -> None:
     clip = CLIPS / "nvva_tuning_hz64_fps500.mp4"
     found = measure_clip(MeasureJob(clip, None, prongs, capture_rate_hz=500, speed_rpm=64.04 * 60))
     peak = found.summary()["peaks"][0]
+    assert peak["frequency_hz"] == pytest.approx(64, rel=0.01)
+    left, right = found.analysis.modes[0].shape[0::2].real
+    assert left * right < -0.8
     assert peak["order"] == 1
     assert peak["velocity_px_s"] == pytest.approx(TURN * 64.04 * peak["amplitude_px"], rel=0.01)
     (other,) = [each for each in peak["phases"]["channels"] if each["axis"] == "x" and each["ratio"] > 0.3]

@@ -1,4 +1,4 @@
-"""Band mode with the network that is shipped: two structures of two frequencies, told apart and measured."""
+"""Band mode with networks that are shipped: two structures of two frequencies, told apart and measured."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def magnify(
     scene: TwoStructures, settings: BandSettings, amplification: float, **changes: object
 ) -> np.ndarray:
     """Displacements along y of both structures in the magnified film, (2, N) px, once the filter has settled."""
-    bundle = open_bundle(SHIPPED_BUNDLES / "realtime")
+    bundle = open_bundle(SHIPPED_BUNDLES / str(changes.pop("network", "realtime")))
     engine = OnnxRuntimeBandEngine(
         bundle.graph_path("band"), bundle.representation, width_px=WIDTH_PX, height_px=HEIGHT_PX
     )
@@ -140,8 +140,8 @@ def test_a_swing_of_more_than_a_pixel_is_magnified_by_the_amplification_too() ->
 
 def test_only_the_region_of_interest_is_magnified() -> None:
     settings = BandSettings(((2.5, 3.5), (6.5, 7.5)))
-    everywhere, _ = magnify(TwoStructures(0.3, 0.3), settings, 20.0)
-    left, right = magnify(TwoStructures(0.3, 0.3), settings, 20.0, regions=(LEFT,))
+    everywhere, _ = magnify(TwoStructures(0.3, 0.3), settings, 20.0, network="nano")
+    left, right = magnify(TwoStructures(0.3, 0.3), settings, 20.0, network="nano", regions=(LEFT,))
     assert reach_px(left) == pytest.approx(reach_px(everywhere), rel=0.15)
     assert reach_px(left) > 3
     assert amplitude_px(right, 7.0) == pytest.approx(0.3, abs=0.01)
@@ -149,8 +149,8 @@ def test_only_the_region_of_interest_is_magnified() -> None:
 
 def test_a_cap_holds_large_motion_and_leaves_small_motion_alone() -> None:
     settings = BandSettings(((2.5, 3.5), (6.5, 7.5)))
-    free_left, free_right = magnify(TwoStructures(0.1, 0.6), settings, 20.0)
-    left, right = magnify(TwoStructures(0.1, 0.6), settings, 20.0, max_displacement_px=4.0)
+    free_left, free_right = magnify(TwoStructures(0.1, 0.6), settings, 20.0, network="nano")
+    left, right = magnify(TwoStructures(0.1, 0.6), settings, 20.0, network="nano", max_displacement_px=4.0)
     largest_px = np.abs(right - right.mean()).max()
     print(
         f"0.6 px magnified 20 times: {np.abs(free_right - free_right.mean()).max():.2f} px, capped {largest_px:.2f} px"

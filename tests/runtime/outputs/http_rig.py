@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,13 +51,14 @@ def post(port: int, path: str, content: object, **headers: str) -> Answer:
 
 
 def raw(port: int, *pieces: bytes, timeout_s: float = 5.0) -> bytes:
-    """Send bytes as they are; everything that comes back until the other side closes or nothing comes for a while."""
+    """Send bytes as they are; what comes back until it is closed or quiet for a while, after four whiles at most."""
+    until_s = time.monotonic() + 4 * timeout_s
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         found = b""
         try:
             for piece in pieces:
                 connection.sendall(piece)
-            while part := connection.recv(65536):
+            while (part := connection.recv(65536)) and time.monotonic() < until_s:
                 found += part
         except OSError:  # cut off, or quiet
             pass

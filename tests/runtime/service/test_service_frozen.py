@@ -67,7 +67,7 @@ def test_a_process_whose_picture_is_frozen_lives_to_tell_of_it(
 ) -> None:
     monkeypatch.setattr(recovery, "LEAST_LIFE_S", 0.0)
     monkeypatch.setattr(recovery, "_REOPENED_WITHIN_S", 3.0)
-    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 1.0, "reopen_attempts": 0})
+    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 4.0, "reopen_attempts": 0})
     systemd = Systemd()
     with running(Service(loaded, notifier=systemd)) as service:
         frames(service, 20)
@@ -87,11 +87,11 @@ def test_a_process_that_starts_into_the_dark_lives_to_tell_of_it_and_is_ready_at
 ) -> None:
     monkeypatch.setattr(recovery, "LEAST_LIFE_S", 0.0)
     camera.dark = True
-    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 1.0, "reopen_attempts": 0})
+    loaded = configured(tmp_path, linear_bundle, recovery={"reopen_after_s": 4.0, "reopen_attempts": 0})
     systemd = Systemd()
     with running(Service(loaded, notifier=systemd)) as service:
         until(service, lambda: "corrupt" in service.board.snapshot().camera.faults)
-        fed, until_s = systemd.fed, time.monotonic() + 4.0
+        fed, until_s = systemd.fed, time.monotonic() + 6.0
         until(service, lambda: time.monotonic() > until_s)
         assert not service._threads.stopping
         assert (service.parts.loop.frames, systemd.starting_s) == (0, 120.0)
