@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its rooms are loaded by those who enter them, see `vibration.monitoring.limits`
 from numpy.typing import NDArray
-from scipy import sparse, spatial
 
 from tremorscope.runtime.vibration.displacement.cells import Cells, follow_cells
 from tremorscope.runtime.vibration.displacement.overlays import Mask, find_overlays
@@ -160,13 +160,13 @@ def _parts(cells: Cells, own: Values, moving: NDArray[np.int64]) -> Labels:
     """Number of the part of each moving cell, from 1: neighbours whose motions agree; one without any is mixed."""
     if moving.size == 0:
         return np.zeros(0, np.int64)
-    tree = spatial.cKDTree(cells.centre_px[moving])
+    tree = scipy.spatial.cKDTree(cells.centre_px[moving])
     pairs = moving[tree.query_pairs(1.6 * cells.side_px, output_type="ndarray")].reshape(-1, 2)
     joined = pairs[agreement(cells, own, pairs[:, 0], pairs[:, 1])]
     place = np.zeros(len(own), np.int64)
     place[moving] = np.arange(moving.size)
-    graph = sparse.coo_matrix((np.ones(len(joined)), place[joined].T), (moving.size, moving.size))
-    group = sparse.csgraph.connected_components(graph, directed=False)[1]
+    graph = scipy.sparse.coo_matrix((np.ones(len(joined)), place[joined].T), (moving.size, moving.size))
+    group = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
     large = np.bincount(group) >= _FEWEST_CELLS
     labels: Labels = np.where(large[group], (large.cumsum())[group], MIXED)
     return labels

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import scipy  # its rooms are loaded by those who enter them: reading a configuration takes half the time
 from numpy.typing import NDArray
-from scipy import fft
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.spectra.derivatives import (
@@ -292,9 +292,9 @@ def _mainly_hz(criterion: Criterion, covered: Coverage, signal: Values, rate_hz:
     if criterion.statistic == "peak":
         at, around = int(np.argmax(np.abs(known))), round(_AROUND_S * rate_hz)
         known = known[max(0, at - around) : at + around + 1]
-    size = fft.next_fast_len(4 * known.size, real=True)
-    power = np.abs(fft.rfft(known * np.hanning(known.size), size))
-    frequency = fft.rfftfreq(size, 1 / rate_hz)
+    size = scipy.fft.next_fast_len(4 * known.size, real=True)
+    power = np.abs(scipy.fft.rfft(known * np.hanning(known.size), size))
+    frequency = scipy.fft.rfftfreq(size, 1 / rate_hz)
     low, high = covered.band_hz
     power[(frequency < low) | (frequency > high)] = 0
     return float(frequency[int(np.argmax(power))])

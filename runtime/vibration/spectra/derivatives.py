@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import scipy  # its rooms are loaded by those who enter them, see `vibration.monitoring.limits`
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, interpolate
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.spectra.sampling import EvenRun, check_times, resample_evenly
@@ -156,9 +156,9 @@ def differentiate(
     before, after = 2 * rest[:, :1] - rest[:, pad:0:-1], 2 * rest[:, -1:] - rest[:, -2 : -pad - 2 : -1]
     fade = _falling(np.arange(pad, 0, -1) / pad)
     extended = np.concatenate([before * fade, rest, after * fade[::-1]], axis=1)
-    size = fft.next_fast_len(extended.shape[1], real=True)
-    response = band_response(fft.rfftfreq(size, 1 / rate_hz), order, band_hz, weight)
-    found: Values = finer * fft.irfft(fft.rfft(extended, size) * response, finer * size)
+    size = scipy.fft.next_fast_len(extended.shape[1], real=True)
+    response = band_response(scipy.fft.rfftfreq(size, 1 / rate_hz), order, band_hz, weight)
+    found: Values = finer * scipy.fft.irfft(scipy.fft.rfft(extended, size) * response, finer * size)
     found = found[:, finer * pad : finer * (pad + count)]
     if band_hz[0] == 0:
         places = np.arange(count * finer) / finer - (count - 1) / 2
@@ -226,7 +226,7 @@ def _at(run: EvenRun, derived: Values, times: Values, rate_hz: float) -> Values:
     if known.sum() < 4:
         return np.full(times.shape, np.nan)
     grid = run.start_s + np.arange(run.samples) / rate_hz
-    between = interpolate.make_interp_spline(grid[known], derived[known], k=3)(times, extrapolate=False)
+    between = scipy.interpolate.make_interp_spline(grid[known], derived[known], k=3)(times, extrapolate=False)
     values: Values = np.asarray(between, dtype=np.float64)
     return values
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its rooms are loaded by those who enter them, see `vibration.monitoring.limits`
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate
 
 from tremorscope.runtime.errors import OptionFault
 
@@ -174,6 +174,6 @@ def _bridge(places: NDArray[np.int64], channels: Values) -> Values:
 
 
 def _spline(places: NDArray[Any], channels: Values, wanted: NDArray[Any]) -> Values:
-    spline = interpolate.make_interp_spline(places.astype(np.float64), channels, k=3, axis=1)
+    spline = scipy.interpolate.make_interp_spline(places.astype(np.float64), channels, k=3, axis=1)
     values: Values = np.asarray(spline(wanted.astype(np.float64)), dtype=np.float64)
     return values

@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its rooms are loaded by those who enter them, see `vibration.monitoring.limits`
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.signal import detrend
-from scipy.spatial.distance import squareform
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis
@@ -133,7 +131,7 @@ def find_poles(time_s: Values, analysis: Analysis, tick_s: float = 0.0) -> Subsp
     ]
     channels = np.stack([analysis.regions[number].series.along(axis) for number, axis in known])
     series = resample_evenly(time_s, channels, tick_s=tick_s)
-    data = detrend(max(series.runs, key=lambda run: run.samples).values)  # (channels, samples)
+    data = scipy.signal.detrend(max(series.runs, key=lambda run: run.samples).values)  # (channels, samples)
     rows = max(10, min(_BLOCK_ROWS, _MOST_ROWS // len(known)))
     if data.shape[1] < _FEWEST_PER_ROW * rows:
         raise OptionFault(
@@ -203,5 +201,7 @@ def _groups(frequency: Values, shapes: NDArray[Any]) -> list[NDArray[np.intp]]:
     apart = np.abs(frequency[:, None] - frequency) / np.maximum(frequency[:, None], frequency)
     unit = shapes / np.linalg.norm(shapes, axis=1, keepdims=True)
     apart += 1 - np.abs(unit.conj() @ unit.T) ** 2
-    labels = fcluster(linkage(squareform(np.abs(apart), checks=False), "average"), _APART, "distance")
+    hierarchy = scipy.cluster.hierarchy
+    tree = hierarchy.linkage(scipy.spatial.distance.squareform(np.abs(apart), checks=False), "average")
+    labels = hierarchy.fcluster(tree, _APART, "distance")
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
