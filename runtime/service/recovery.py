@@ -8,8 +8,7 @@ It decides and counts; the owner of the camera carries its actions out. The rung
     exit            end with ``EXIT_RECOVERY``, so that systemd starts the service anew
     reboot          restart the device: opt-in, bounded a day, never while a clip or an update is being written
 
-Where frames come and all are refused, as those of a dark night or of a stuck encoder, the last two wait for
-``ALL_REFUSED_S``: a fresh process would help no more, and could not tell of the fault for long.
+Where frames come and all are refused, as in a dark night, the last two wait: a fresh process could tell of it no better.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def look_at_store(machine: Machine, instance: str = "main") -> dict[str, Any]:
 def record_clip(machine: Machine) -> None:
     """Begin a clip, and wait until it is being written."""
     before = machine.run("ls", f"{STATE}/main/clips").stdout
-    machine.systemctl("kill", "-s", "USR1", SERVICE)
+    machine.systemctl("kill", "--kill-who=main", "-s", "USR1", SERVICE)
     wait_until(
         lambda: machine.run("ls", "-A", f"{STATE}/main/clips").stdout != before, "a clip", timeout_s=30
     )
@@ -193,7 +193,7 @@ def test_a_process_that_hangs_is_killed_and_started_again(machine: Machine) -> N
     machine.systemctl("daemon-reload")
     machine.systemctl("start", SERVICE)
     pid = machine.show(SERVICE, "MainPID")
-    machine.systemctl("kill", "-s", "STOP", SERVICE)
+    machine.systemctl("kill", "--kill-who=main", "-s", "STOP", SERVICE)
     wait_until(lambda: machine.show(SERVICE, "NRestarts") == "1", "the watchdog")
     machine.run("rm", f"/run/systemd/system/{SERVICE}.d/short.conf")
     machine.systemctl("daemon-reload")
