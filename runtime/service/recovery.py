@@ -8,7 +8,7 @@ It decides and counts; the owner of the camera carries its actions out. The rung
     exit            end with ``EXIT_RECOVERY``, so that systemd starts the service anew
     reboot          restart the device: opt-in, bounded a day, never while a clip or an update is being written
 
-Where frames come and all are refused, as in a dark night, the last two wait: a fresh process could tell of it no better.
+Where frames come and all are refused, as at night, the last two wait: a fresh process could tell of it no better.
 """
 
 from __future__ import annotations
