@@ -169,7 +169,7 @@ start_instances() {
         if [ -z "$CHANGED" ] && systemctl is-active --quiet "$unit"; then continue; fi
         say "starting $unit, and waiting for its first frame"
         run systemctl reset-failed "$unit" 2>/dev/null || true
-        if ! run systemctl restart "$unit"; then
+        if ! run timeout 180 systemctl restart "$unit"; then
             failed="$failed $unit"
             warn "the last that $unit said:"
             journalctl --quiet --no-pager --output cat --lines 8 --unit "$unit" >&2 || true

@@ -71,9 +71,9 @@ class Notifier:
         """Feed the watchdog once; to be called for frames alone: see ``FrameWatchdog``."""
         self._send("WATCHDOG=1", wait=False)
 
-    def still_starting(self, more_s: float) -> None:
+    def still_starting(self, more_s: float, status: str = "") -> None:
         """Report that the start goes on: systemd then waits as long for ``ready``, or for the next such report."""
-        self._send(f"EXTEND_TIMEOUT_USEC={more_s * 1e6:.0f}", wait=False)
+        self._send(f"EXTEND_TIMEOUT_USEC={more_s * 1e6:.0f}", _status(status), wait=False)
 
     def reloading(self, status: str = "") -> None:
         """Report that the configuration is being read again; ``ready`` ends it."""

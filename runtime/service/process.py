@@ -80,7 +80,8 @@ class Service:
         )
         self._watchdog = FrameWatchdog(self._notifier)
         self._is_ready = False
-        self._second_s = self._status_s = self._file_s = 0.0
+        self._second_s = self._status_s = self._file_s = self._more_s = 0.0
+        self._refused = 0
         self._reloader = Reloader(loaded, parts, self._notifier)
         self._region_changes = RegionChanges(loaded.file, parts, self._reloader)
 
@@ -183,9 +184,13 @@ class Service:
         now_s, parts = time.monotonic(), self.parts
         self._region_changes.attend()
         # Frames that are refused count: a dark night and a stuck encoder are told better by a process that lives.
-        came = self._watchdog.progress(parts.loop.frames + parts.supervisor.state().drops.corrupt, now_s)
-        if came and not self._is_ready:
-            self._notifier.still_starting(_MORE_S)
+        refused = parts.supervisor.state().drops.corrupt
+        self._watchdog.progress(parts.loop.frames + refused, now_s)
+        if not self._is_ready and refused != self._refused and now_s >= self._more_s:
+            self._refused, self._more_s = refused, now_s + _MORE_S / 4
+            self._notifier.still_starting(
+                _MORE_S, f"waiting for the first good frame: {refused} were refused"
+            )
         if not self._is_ready and parts.loop.frames:
             self._is_ready = True
             self._reporter.report()

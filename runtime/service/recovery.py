@@ -251,7 +251,7 @@ class CameraRecovery:
         """
         self._threads, self._end = threads, end
         self._is_drawn = configuration.camera.kind == "synthetic"
-        self._refused, self._refused_at_s = 0, -math.inf
+        self._came, self._came_at_s, self._all_refused = (0, 0), -math.inf, False
         recovery, name = configuration.recovery, configuration.name
         self._argus = ArgusDaemon(recovery, instance=name) if has_argus(configuration.camera) else None
         memory = memory_file(state_directory(configuration.store))
@@ -270,16 +270,16 @@ class CameraRecovery:
             return
         silent_s = max(_SILENT_PERIODS / parts.source.rate_hz, _SILENT_S)
         healthy = loop.latest_at_s is not None and now_s - loop.latest_at_s < silent_s
-        if state.drops.corrupt != self._refused:
-            self._refused, self._refused_at_s = state.drops.corrupt, now_s
+        good = state.taken + state.waiting + state.drops.late + state.drops.no_slot
+        if (came := (good, state.drops.corrupt)) != self._came:
+            self._came, self._came_at_s, self._all_refused = came, now_s, good == self._came[0]
         outlook = Outlook(
             stuck=state.status == "stuck",
             refused="refused" in state.active,
             opened_in_vain=state.opened_in_vain > 0,
-            all_refused=now_s - self._refused_at_s < _REOPENED_WITHIN_S,
+            all_refused=self._all_refused and now_s - self._came_at_s < _REOPENED_WITHIN_S,
         )
-        action = self.ladder.advance(now_s, healthy, outlook)
-        if action is not None:
+        if (action := self.ladder.advance(now_s, healthy, outlook)) is not None:
             self._carry_out(action, parts)
 
     def _carry_out(self, action: Action, parts: Components) -> None:

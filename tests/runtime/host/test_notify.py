@@ -50,13 +50,13 @@ def listener(address: str) -> Iterator[Listener]:
 def test_every_message_arrives_as_systemd_reads_it(address: str, listener: Listener) -> None:
     notifier = Notifier(address)
     notifier.ready("30.0 frames/s")
-    notifier.still_starting(120.0)
+    notifier.still_starting(120.0, "in the dark")
     notifier.status("several\nlines  become one")
     notifier.watchdog()
     notifier.stopping("finishing a clip")
     assert listener.take() == [
         "READY=1\nSTATUS=30.0 frames/s",
-        "EXTEND_TIMEOUT_USEC=120000000",
+        "EXTEND_TIMEOUT_USEC=120000000\nSTATUS=in the dark",
         "STATUS=several lines become one",
         "WATCHDOG=1",
         "STOPPING=1\nSTATUS=finishing a clip",

@@ -149,8 +149,8 @@ def test_only_the_region_of_interest_is_magnified() -> None:
 
 def test_a_cap_holds_large_motion_and_leaves_small_motion_alone() -> None:
     settings = BandSettings(((2.5, 3.5), (6.5, 7.5)))
-    free_left, free_right = magnify(TwoStructures(0.1, 0.6), settings, 20.0, network="nano")
-    left, right = magnify(TwoStructures(0.1, 0.6), settings, 20.0, network="nano", max_displacement_px=4.0)
+    free_left, free_right = magnify(TwoStructures(0.1, 0.6), settings, 20.0)
+    left, right = magnify(TwoStructures(0.1, 0.6), settings, 20.0, max_displacement_px=4.0)
     largest_px = np.abs(right - right.mean()).max()
     print(
         f"0.6 px magnified 20 times: {np.abs(free_right - free_right.mean()).max():.2f} px, capped {largest_px:.2f} px"

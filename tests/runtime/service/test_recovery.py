@@ -156,6 +156,12 @@ def test_a_process_that_can_tell_of_refused_frames_lives_on_for_ten_minutes() ->
     assert ALL_REFUSED_S == 600.0
 
 
+def test_a_sensor_is_never_dark_to_the_bit_so_its_daemon_is_restarted_all_the_same() -> None:
+    outlook = Outlook(all_refused=True, opened_in_vain=True)
+    taken = climb(RecoveryLadder(SETTINGS, argus=Daemon()), until_s=60, outlook=outlook)
+    assert taken == [(10.0, "restart_argus")]
+
+
 def test_refused_frames_that_end_in_nothing_are_a_camera_that_is_away() -> None:
     ladder = RecoveryLadder(SETTINGS)
     climb(ladder, until_s=100, outlook=Outlook(all_refused=True))

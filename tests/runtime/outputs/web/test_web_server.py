@@ -469,12 +469,14 @@ def test_too_much_is_cut_off(web: WebServer) -> None:
     before = web.counts()["http_refused"].get("oversized", 0)
     endless = raw(web.port, b"GET /healthz HTTP/1.1\r\n", *[b"X: a\r\n" * 10_000] * 5, timeout_s=3.0)
     assert b"200 OK" not in endless
-    pipelined = b"GET /api/frequencies HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10_000
-    begun_s = time.monotonic()
-    answered = raw(web.port, pipelined, timeout_s=3.0).count(b"200 OK")
-    # Cut off, or, where the kernel takes all that is sent at once, answered no faster than any other client.
-    assert answered < 100 + HttpLimits.requests_hz * (time.monotonic() - begun_s)
     wait_until(lambda: web.counts()["http_refused"].get("oversized", 0) > before)
+    pipelined = b"GET /api/frequencies HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10_000
+    before, begun_s = web.counts()["http_refused"]["oversized"], time.monotonic()
+    answered = raw(web.port, pipelined, timeout_s=3.0).count(b"200 OK")
+    if web.counts()["http_refused"]["oversized"] > before:
+        assert answered < 100
+    else:  # so slowly sent, where much else is done, that no more than may be lay unread: it waits as others do
+        assert answered < 100 + HttpLimits.requests_hz * (time.monotonic() - begun_s)
 
 
 def test_who_brings_no_request_in_time_is_cut_off(quick: WebServer) -> None:
