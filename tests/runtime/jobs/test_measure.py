@@ -235,7 +235,7 @@ class TestBaseline:
 
 
 class TestLight:
-    @pytest.mark.parametrize("sigma", [0.0, 0.3, 1.0])
+    @pytest.mark.parametrize("sigma", [0.0, 1.0])
     @pytest.mark.parametrize("sloped", [False, True])
     def test_of_a_room_that_flickers_moves_nothing(self, sigma: float, sloped: bool, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
