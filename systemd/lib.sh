@@ -169,6 +169,7 @@ start_instances() {
         if [ -z "$CHANGED" ] && systemctl is-active --quiet "$unit"; then continue; fi
         say "starting $unit, and waiting for its first frame"
         run systemctl reset-failed "$unit" 2>/dev/null || true
+        # In the dark a service goes on starting for longer than an installation is to wait.
         if ! run timeout 180 systemctl restart "$unit"; then
             failed="$failed $unit"
             warn "the last that $unit said:"

@@ -78,8 +78,12 @@ def test_every_other_shipped_bundle_is_too(name: str, tmp_path: Path) -> None:
     # A name alone means FP16, and says so.
     told = "lite states no precision, and a GPU is fastest in FP16; lite-fp32 insists on FP32" in done.stdout
     assert told == (name == "lite")
-    manifest = open_bundle(Path("lite-fp16" if told else name)).manifest
+    assert ("pairwise of lite, FP16, 161x119 px" in done.stdout) == told
+    bundle = open_bundle(Path("lite-fp16" if told else name))
+    manifest = bundle.manifest
     for graph in GRAPHS:
+        engine = tmp_path / f"{graph}-161x119.tensorrt-rtx.engine"
+        assert engine.stat().st_size > bundle.graph_path(graph).stat().st_size
         sidecar = json.loads((tmp_path / f"{graph}-161x119.tensorrt-rtx.json").read_text())
         assert sidecar["source"]["precision"] == manifest.precision
         assert sidecar["source"]["graph_sha256"] == manifest.graphs[graph].sha256
@@ -161,8 +165,9 @@ def test_a_damaged_engine_is_refused(copied: Path, damage: Any, reason: str) -> 
     assert refused.stderr.count("\n") == 1
 
 
-def test_a_rebuild_mends_what_is_damaged(copied: Path) -> None:
+def test_a_rebuild_mends_what_is_damaged_and_what_is_missing(copied: Path) -> None:
     flip_a_bit(copied)
+    (copied / f"{name('band')}.json").unlink()
     assert build(copied, "--size", "640x360", "--rebuild").returncode == 0
     assert "already" in build(copied, "--size", "640x360").stdout
 
