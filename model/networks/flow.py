@@ -205,7 +205,7 @@ def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
     """Cascaded window averages: B x N x h x w -> one of the same shape a window."""
     averaged = []
     for window in windows:
-        products = _average(products, window)  # (B, N, h, w)
+        products = average(products, window)  # (B, N, h, w)
         averaged.append(products)
     return averaged
 
@@ -219,7 +219,8 @@ def _weighted_averages(weighted: Tensor, weight: Tensor, windows: tuple[int, ...
     return [each[:, :-1] / each[:, -1:].clamp(min=_LEAST_WEIGHT) for each in both]
 
 
-def _average(cells: Tensor, window: int) -> Tensor:
+def average(cells: Tensor, window: int) -> Tensor:
+    """Mean in a window of an odd side around each cell, of the cells that there are: B x N x h x w."""
     return F.avg_pool2d(cells, window, 1, window // 2, count_include_pad=False) if window > 1 else cells
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from tremorscope.model.networks.flow import Equations, LeastSquaresFlow
+from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, average
 
 _LEAST_SHARE = 1e-3
 """Weight of a cell that a layer has nothing of, against 1 of one that is all its own."""
@@ -63,7 +62,7 @@ class OwnCells:
         usual = _mean((weights * left).sum(dim=1, keepdim=True), weights.sum(dim=1, keepdim=True))
         found, around = [], left
         for window in EVIDENCE_CELLS:
-            around = _average(around, window)
+            around = average(around, window)
             found.append(
                 (around[:, 1:] - around[:, :1]) / (around.sum(dim=1, keepdim=True) + 2.0 * self._noise)
             )
@@ -92,8 +91,4 @@ class OwnCells:
 
 def _mean(weighted: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean in a window of `_AROUND_CELLS`."""
-    return _average(weighted, _AROUND_CELLS) / _average(weights, _AROUND_CELLS).clamp(min=1e-9)
-
-
-def _average(cells: Tensor, window: int) -> Tensor:
-    return F.avg_pool2d(cells, window, 1, window // 2, count_include_pad=False) if window > 1 else cells
+    return average(weighted, _AROUND_CELLS) / average(weights, _AROUND_CELLS).clamp(min=1e-9)

@@ -43,9 +43,9 @@ class RealtimeConfig:
     """Pixels of the frame per cell of the decoder, along each axis."""
     decoder_channels: int = 64
     decoder_blocks: int = 9
-    """Residual blocks of the skip warped."""
+    """Residual blocks, of the skip warped alone."""
     decoder_dilations: tuple[int, ...] = (1, 2, 4)
-    """Dilations of the convolutions of the skip layers, at the encoder's resolution."""
+    """Of the convolutions that take their place in the skip layers."""
     skip: Literal["warped", "layers"] = "warped"
     """Base of the decoded change: the frame warped by a decoded displacement; or two layers, each warped by a smooth
     displacement, the upper one cut out of the frame by a mask."""
