@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tremorscope.model.networks.windows import average
+
 _RIDGE = 3e-3
 """Regularisation of the gradient, of the slopes' energy in the window."""
 # Powers of (x, y) from the window's middle, times either component: the unknowns, those of the gradient first.
@@ -61,7 +63,7 @@ def turned_whole(displacement: Tensor) -> Tensor:
     along_x = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]  # (B, 2, h, w)
     along_y = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
     gradient = 0.5 * torch.cat((along_x, along_y), dim=1)
-    gradient = F.avg_pool2d(gradient, _CURL_CELLS, 1, _CURL_CELLS // 2, count_include_pad=False)
+    gradient = average(gradient, _CURL_CELLS)
     xx, yx, xy, yy = torch.split(gradient, [1, 1, 1, 1], dim=1)  # (B, 1, h, w) each; yx: of y along x
     angle = 0.5 * (yx - xy)
     turns = angle.square()

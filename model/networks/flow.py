@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tremorscope.model.networks.affine import in_the_middle
 from tremorscope.model.networks.slopes import curvature, slopes
+from tremorscope.model.networks.windows import averages, weighted_averages
 
 
 class Equations(NamedTuple):
@@ -82,10 +83,10 @@ class LeastSquaresFlow:
             B x 3 W x h x w for W windows: the plain windows first, then those that weight cells by their motion.
         """
         products, flat, gain = equations
-        averaged = _averages(products, self.windows_cells)  # a window each: (B, 6 or 7, h, w)
+        averaged = averages(products, self.windows_cells)  # a window each: (B, 6 or 7, h, w)
         if self.moving_windows_cells:
             weight = products[:, 5:6] / (products[:, 0:1] + products[:, 2:3] + flat)  # (B, 1, h, w)
-            averaged += _weighted_averages(products * weight, weight, self.moving_windows_cells)
+            averaged += weighted_averages(products * weight, weight, self.moving_windows_cells)
         displacements, explained = _solved(torch.stack(averaged, dim=2), flat)
         # At gain 0 the output must not depend on the motion; below it, motion is taken away as surely as it is added.
         unexplained = 1.0 - gain.abs().clamp(max=1.0) * explained  # (B, W, h, w)
@@ -117,7 +118,7 @@ class LeastSquaresFlow:
         )
         weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
         weighted = products * weight  # (B L, 6 or 7, h, w)
-        averaged = _weighted_averages(weighted, weight, windows)
+        averaged = weighted_averages(weighted, weight, windows)
         found = [_solved(torch.stack(averaged, dim=2), equations.flat)[0]]  # (B L, W, 2, h, w)
         if affine_windows:
             found.append(_varying(weighted, weight, affine_windows, equations.flat, averaged[-1]))
@@ -201,34 +202,9 @@ def _excess(turned: Tensor) -> Tensor:
     return (1.0 + 2.0 * (1.0 + _ALONG / 4 * turned).sqrt()) / 3.0
 
 
-def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
-    """Cascaded window averages: B x N x h x w -> one of the same shape a window."""
-    averaged = []
-    for window in windows:
-        products = average(products, window)  # (B, N, h, w)
-        averaged.append(products)
-    return averaged
-
-
-def _weighted_averages(weighted: Tensor, weight: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
-    """As `_averages`, of products times a weight B x 1 x h x w, by the window's mean weight.
-
-    Not by that of a smaller window around each cell: far from all that has weight, that would make cells count again.
-    """
-    both = _averages(torch.cat((weighted, weight), dim=1), windows)
-    return [each[:, :-1] / each[:, -1:].clamp(min=_LEAST_WEIGHT) for each in both]
-
-
-def average(cells: Tensor, window: int) -> Tensor:
-    """Mean in a window of an odd side around each cell, of the cells that there are: B x N x h x w."""
-    return F.avg_pool2d(cells, window, 1, window // 2, count_include_pad=False) if window > 1 else cells
-
-
 _ROUNDING_VARIANCE = 1 / (12 * 255**2)
 _LARGEST_FLOW_CELLS = 8.0
 _ALONG = 3 / 4
-_LEAST_WEIGHT = 1e-12
-"""In px squared: (1e-6 px)^2, below any motion that can be measured."""
 
 
 def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, average
+from tremorscope.model.networks.flow import Equations, LeastSquaresFlow
+from tremorscope.model.networks.windows import average
 
 _LEAST_SHARE = 1e-3
 """Weight of a cell that a layer has nothing of, against 1 of one that is all its own."""

@@ -36,7 +36,7 @@ def test_a_displacement_that_varies_leads_outside_training(kind: str, gain: floa
 
 
 def test_the_smallest_motion_is_shown_whole() -> None:
-    """.01 px at 100 times, noise of a grey level: where zero does not come last most of it is lost."""
+    """.01 px at 100 times, noise of a grey level: where zero does not come last less of it is."""
     network = load_weights(find_weights("nano")).network
     assert isinstance(network, RealtimeNetwork)
     plain = RealtimeNetwork(replace(network.config, flow_zero_lag=0.0)).eval()
