@@ -13,8 +13,12 @@ from torch import Tensor
 from tremorscope.model.networks.flow import Equations, LeastSquaresFlow
 from tremorscope.model.networks.windows import average
 
-_LEAST_SHARE = 1e-3
+_LEAST_SHARE = 1e-4
 """Weight of a cell that a layer has nothing of, against 1 of one that is all its own."""
+_RIM = 0.03
+"""Weight of a cell at the rim of a layer, against 1 of one inside it, where cells are told apart."""
+_SQUARED = 4
+"""How often the mean share around a cell is squared, to be near 1 inside alone."""
 _NOISE = 24.0
 """Energy of a difference of two frames with noise of a grey level each, of that of rounding in one frame."""
 _MUCH_NOISE = 1.0
@@ -44,7 +48,7 @@ class OwnCells:
             left: of its motion, as `told_apart` gives it; cells that the last displacement leaves much of weigh less.
                 Such are those at the rim of a part, where filters reach over it.
         """
-        weights = self._weights(shares, left)
+        weights = self._weights(shares, left) + _LEAST_SHARE
         return self.flow.within(self.equations, weights, self.windows, self.affine_windows)
 
     def told_apart(self, shares: Tensor, left: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -58,7 +62,11 @@ class OwnCells:
             shares: of each cell that is the layer's, B x L x h x w in [0, 1].
             left: as this returned it before.
         """
-        weights = self._weights(shares, left)
+        inside = average(shares.detach(), 3)  # (B, L, h, w)
+        for _ in range(_SQUARED):
+            inside = inside.square()
+        # Filters reach over a part's rim; a thin part has nothing else.
+        weights = self._weights(shares, left) * (_RIM + inside) + _LEAST_SHARE
         left = self.left_by(self.flow.widest(self.equations, weights, self.affine_windows[-1]))
         usual = _mean((weights * left).sum(dim=1, keepdim=True), weights.sum(dim=1, keepdim=True))
         found, around = [], left
@@ -83,7 +91,7 @@ class OwnCells:
         if left is not None:
             usual = _mean(weights * left, weights) + self._noise  # (B, L, h, w)
             weights = weights * (usual / (usual + left)).square()
-        return weights + _LEAST_SHARE
+        return weights
 
     @property
     def _noise(self) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from waves import waves
 
+from tremorscope.model.networks import own_cells
 from tremorscope.model.networks.affine import turned_whole
 from tremorscope.model.networks.flow import LeastSquaresFlow
 from tremorscope.model.networks.own_cells import OwnCells
@@ -66,6 +67,15 @@ def test_cells_that_a_displacement_does_not_explain_weigh_less() -> None:
     first, second = (own.measured(_both(wide), each)[0, 0, -1] for each in (None, left))
     inside = share[0, 0] > 0.9
     assert _off(second, true_px, inside) < 0.5 * _off(first, true_px, inside)
+
+
+def test_cells_inside_a_part_say_how_it_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a share that is a cell too wide the displacement leaves less than half of what it leaves by all cells."""
+    own, share, _ = _turning()
+    wide, inside = F.max_pool2d(share, 3, 1, 1), share[0, 0] > 0.9
+    left = own.told_apart(_both(wide))[0][0, 0, inside].mean()
+    monkeypatch.setattr(own_cells, "_RIM", 1e6)
+    assert left < 0.5 * own.told_apart(_both(wide))[0][0, 0, inside].mean()
 
 
 def test_the_displacement_that_explains_a_cell_tells_whose_it_is() -> None:
