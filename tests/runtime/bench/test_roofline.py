@@ -138,8 +138,8 @@ def test_in_fp16_all_but_the_motion_encoder_and_the_slopes_is_in_fp16() -> None:
     assert cost.total_flops == pytest.approx(NETWORK_FLOPS, rel=1e-9)
     # 32 filters of 8x8, 8 each of 20x8 and 8x20, and 8 of 10x10 for curvature, on 3 channels, once a cell of 16 pixels;
     # of two layers 5 products and a weight in 3 moments along x, and 32 channels along y, once in two cells each way:
-    # in four rounds over 34 cells, at last over 14 and 34.
-    filters, moments = 3 * (32 * 64 + 2 * 8 * 160 + 8 * 100), 2 * (6 * 3 + 32) * (4 * 17 + 7 + 17)
+    # in three rounds over 34 cells, at last over 14 and 34.
+    filters, moments = 3 * (32 * 64 + 2 * 8 * 160 + 8 * 100), 2 * (6 * 3 + 32) * (3 * 17 + 7 + 17)
     in_fp32 = 2 * (filters / 16 + moments / 64) * 1920 * 1080
     assert cost.flops == {"fp32": pytest.approx(in_fp32), "fp16": pytest.approx(NETWORK_FLOPS - in_fp32)}
     least_ms, limit = bound_ms(cost, board("Jetson Orin Nano 8 GB, Super").peaks())
