@@ -22,7 +22,7 @@ from tremorscope.runtime.engines.onnx.profile import Layer, profile
 
 ORIN_NX = "NVIDIA Jetson Orin NX Engineering Reference Developer Kit"
 FULL_HD = FrameSize(width_px=1920, height_px=1080)
-NETWORK_FLOPS = 2 * 20.95775e3 * 1920 * 1080
+NETWORK_FLOPS = 2 * 20.9311875e3 * 1920 * 1080
 """The real-time network's, as `tremorscope cost` counts it on the PyTorch modules."""
 
 
@@ -144,7 +144,7 @@ def test_in_fp16_all_but_the_motion_encoder_and_the_slopes_is_in_fp16() -> None:
     assert cost.flops == {"fp32": pytest.approx(in_fp32), "fp16": pytest.approx(NETWORK_FLOPS - in_fp32)}
     least_ms, limit = bound_ms(cost, board("Jetson Orin Nano 8 GB, Super").peaks())
     assert limit == "compute"
-    assert 1e3 / least_ms == pytest.approx(138.7, rel=0.005)  # 192 were all of it in FP16
+    assert 1e3 / least_ms == pytest.approx(139.7, rel=0.005)  # 192 were all of it in FP16
 
 
 def test_lower_precision_moves_half_and_a_quarter_of_the_bytes() -> None:
@@ -165,7 +165,7 @@ def test_a_full_hd_frame_on_the_fastest_jetson_waits_for_memory() -> None:
     cost = graph_cost(open_bundle(Path("realtime-fp16")), "pairwise", FULL_HD)
     least_ms, limit = bound_ms(cost, board("Jetson T5000 (Thor)").peaks())
     assert limit == "memory"
-    assert 1e3 / least_ms == pytest.approx(417, rel=0.01)
+    assert 1e3 / least_ms == pytest.approx(433, rel=0.01)
 
 
 def test_a_convolution_and_what_lies_between_are_counted_by_hand() -> None:
