@@ -18,7 +18,7 @@ _LEAST_SHARE = 1e-4
 _RIM = 0.03
 """Weight of a cell at the rim of a layer, against 1 of one inside it, where cells are told apart."""
 _SQUARED = 4
-"""How often the mean share around a cell is squared, to be near 1 inside alone."""
+"""Times that the mean share around a cell is squared, to be near 1 inside alone."""
 _NOISE = 24.0
 """Energy of a difference of two frames with noise of a grey level each, of that of rounding in one frame."""
 _MUCH_NOISE = 1.0

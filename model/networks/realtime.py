@@ -45,7 +45,7 @@ class RealtimeConfig:
     decoder_blocks: int = 9
     """Residual blocks, of the skip warped alone."""
     decoder_dilations: tuple[int, ...] = (1, 2, 4)
-    """Of the convolutions that take their place in the skip layers."""
+    """Dilations of the convolutions that take their place in the skip layers."""
     skip: Literal["warped", "layers"] = "warped"
     """Base of the decoded change: the frame warped by a decoded displacement; or two layers, each warped by a smooth
     displacement, the upper one cut out of the frame by a mask."""
