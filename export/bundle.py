@@ -75,7 +75,7 @@ def trained_source(name_or_path: str) -> NetworkSource:
         minimum=weights.amplification_min,
         maximum=weights.amplification_max,
         # What a displacement adds, its opposite takes away; without one nothing was taught that.
-        attenuates=isinstance(weights.network, RealtimeNetwork) and weights.network.flow is not None,
+        attenuates=isinstance(weights.network, RealtimeNetwork),
     )
     drawn = weights.training.get("recipe", {}).get("pairs", {})
     return NetworkSource(

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 
 from tremorscope.calibration.scales.observation import Observer
 from tremorscope.calibration.scales.scales import Histogram, scale_of
 from tremorscope.export.check import _film
+from tremorscope.export.graphs.step_graph import pairwise_graph
+from tremorscope.export.graphs.tidy import tidy
 from tremorscope.model.networks.families import Network
+from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
 from tremorscope.model.networks.weights import find_weights, load_weights
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.interface.manifest import GraphName
@@ -33,7 +37,24 @@ def shipped_graph(name: GraphName, bundle: Path = SHIPPED) -> onnx.ModelProto:
 @cache
 def scales(bundle: Path = SHIPPED) -> dict[str, float]:
     """Of a shipped network on a few small, moving pictures, by the largest values seen."""
-    observer = Observer(shipped_graph("pairwise", bundle), threads=1)
+    return _observed(shipped_graph("pairwise", bundle))
+
+
+@cache
+def residual_graph() -> onnx.ModelProto:
+    """Of an untrained network with residual blocks, such as those that warp a frame once."""
+    torch.manual_seed(3)
+    return tidy(pairwise_graph(RealtimeNetwork(RealtimeConfig(decoder_blocks=6)).eval(), None))
+
+
+@cache
+def residual_scales() -> dict[str, float]:
+    """As `scales`, of `residual_graph`."""
+    return _observed(residual_graph())
+
+
+def _observed(graph: onnx.ModelProto) -> dict[str, float]:
+    observer = Observer(graph, threads=1)
     histograms = {name: Histogram.empty() for name in observer.tensors}
     for number, amplification in enumerate((1.0, 20.0, 200.0)):
         frame, reference = _film(97, 64, 0.1, 2 * number), _film(97, 64, 0.0, 2 * number + 1)

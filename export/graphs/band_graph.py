@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tremorscope.export.graphs.step_graph import OPSET, restate, trace
-from tremorscope.model.networks.flow import slope, slopes, slopes_of_difference
 from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.model.networks.slopes import slope, slopes, slopes_of_difference
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 _PROBES = 8
@@ -120,24 +120,19 @@ class BandStep(nn.Module):
     @property
     def state_channels(self) -> int:
         """Channels of the state: of the motion and, behind them, of its slopes along x and y."""
-        flow = self.network.flow
-        return self.channels + (0 if flow is None else 2 * flow.probes)
+        return self.channels + 2 * self.network.flow.probes
 
     def _encoded(self, difference: Tensor) -> Tensor:
         """A difference of frames as the filter takes it: 1 x 3 x H x W in [-1, 1] -> 1 x K x h x w."""
         motion = self.network.motion(difference)
         flow = self.network.flow
-        if flow is None:
-            return motion
         kernels = self.network.shape_encoder.weight[: flow.probes]
         of_difference = slopes_of_difference(difference, kernels, self.cell_px, flow.slope_reach_px)
         return torch.cat((motion, *of_difference), dim=1)
 
-    def _halfway(self, frame: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor] | None:
+    def _halfway(self, frame: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor]:
         """Slopes halfway between the frame and the frame without its motion in the band, two of 1 x P x h x w."""
         flow = self.network.flow
-        if flow is None:
-            return None
         kernels = self.network.shape_encoder.weight[: flow.probes]
         x, y = slopes(frame, kernels, self.cell_px, flow.slope_reach_px)
         behind_x = self.channels + flow.probes

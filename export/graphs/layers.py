@@ -61,7 +61,7 @@ def convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
 
 
 def decoder_convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
-    """Convolutions behind the encoders, such as ``merge``, ``blocks.0.conv1`` and ``head.0``."""
+    """Convolutions behind the encoders, such as ``decoder.0``, ``decoder.1.conv1`` and ``head.conv``."""
     encoders = (TEXTURE_ENCODER, SHAPE_ENCODER)
     return {name: node for name, node in convolutions(graph).items() if name not in encoders}
 

@@ -100,7 +100,7 @@ def _of_sum(node: ir.Node, fused: bool) -> Iterator[str]:
         if _is_quantised_convolution(_producer(branch)) and _is_dequantised(beside) != fused:
             state = "not quantised" if fused else "quantised"
             yield f"{node.name}: the branch that skips a quantised convolution is {state}"
-        # A value with further readers is a layer's input (merge's output, read by the first block), not a branch.
+        # A value with further readers is a layer's input (read by the first block, too), not a branch.
         read_here_alone = branch is not None and len(branch.uses()) == 1 and _is_dequantised(branch)
         if read_here_alone and _is_quantised_convolution(_producer(_producer(_producer(branch)))):
             yield f"{node.name}: the branch of a convolution is quantised"

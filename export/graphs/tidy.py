@@ -10,14 +10,14 @@ from onnx_ir.passes import Sequential, common
 
 PRODUCER = "tremorscope"
 _NETWORK_SCOPE = "network."
-"""Prefix of the names of a step's parameters: ``network.blocks.0.conv1.weight``."""
+"""Prefix of the names of a step's parameters: ``network.decoder.0.weight``."""
 _WEIGHT = ".weight"
 
 
 def tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph without dead nodes, duplicates, identities and the exporter's metadata.
 
-    Every convolution of the network has the name of its module, such as ``blocks.0.conv1``; see `layer_name`.
+    Every convolution of the network has the name of its module, such as ``decoder.0``; see `layer_name`.
     """
     model = ir.from_proto(graph)
     Sequential(

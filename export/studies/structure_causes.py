@@ -24,13 +24,14 @@ from tremorscope.model.evaluation.scenes import Frame, read_evaluation_photograp
 from tremorscope.model.evaluation.straightness import NOISE_GREY_LEVELS, centre_line_px, film, ssim_over
 from tremorscope.model.evaluation.structures import Cables, CentreLine, Lattice, StructureScene, structures
 from tremorscope.model.networks.flow import LeastSquaresFlow, warp
+from tremorscope.model.networks.own_cells import OwnCells
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.model.networks.weights import load_weights
 
 KINDS = ("cable 2.4 px", "lattice 5 px")
 CASES_PX = ((0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
 WINDOWS, MOVING = (1, 3, 5, 9, 17), (3, 5, 9)
-OWN, AFFINE = (3, 5, 9, 17), (13, 25)
+OWN, AFFINE = (3, 5, 9, 17), (14, 34)
 _LANDS_PX = 10.0
 _MOVED_PX = (0.05, 0.2, 1.0)
 
@@ -134,7 +135,7 @@ def large_part_error(
     motion = network.motion(moved - still)  # (1, C, 64, 64), as all that follow
     equations = flow.equations((moved + still) / 2, motion, gain, kernels, moved)
     share = F.avg_pool2d(torch.from_numpy(scene.coverage(displacement_px)).float()[None, None], 4)
-    found = 4 * flow.within(equations, share, OWN, AFFINE)[0, 0]  # (W, 2, 64, 64)
+    found = 4 * OwnCells(flow, equations, OWN, AFFINE).measured(share)[0, 0]  # (W, 2, 64, 64)
     true = F.avg_pool2d((_LANDS_PX - displacement_px) * VARYING[kind], 4)
     inside = share[0, 0] > 0.99
     error: np.ndarray = (found - true).norm(dim=1)[:, inside].mean(dim=1).numpy()

@@ -58,26 +58,6 @@ class GatedBlock(nn.Module):
         return gated
 
 
-class FineStage(nn.Module):
-    """Coarse features brought to a finer resolution and merged with features that are known there, by convolutions."""
-
-    def __init__(self, coarse: int, features: int, channels: int, ratio: int, convolutions: int) -> None:
-        super().__init__()
-        self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
-        inputs = [coarse // ratio**2 + features] + [channels] * (convolutions - 1)
-        self.convs = nn.ModuleList(convolution(count, channels, 3) for count in inputs)
-        self.activation = nn.ReLU()
-
-    def forward(self, coarse: Tensor, features: Tensor) -> Tensor:
-        """B x C x h/r x w/r and B x F x h x w -> B x N x h x w."""
-        rows, columns = features.shape[2:]
-        spread = self.spread(coarse)[:, :, :rows, :columns]  # (B, C/r^2, h, w)
-        fine = torch.cat((spread, features), dim=1)  # (B, C/r^2 + F, h, w)
-        for conv in self.convs:
-            fine = self.activation(conv(fine))  # (B, N, h, w)
-        return fine
-
-
 class DepthToSpaceHead(nn.Sequential):
     """Cells to pixels in one convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
 
@@ -85,15 +65,16 @@ class DepthToSpaceHead(nn.Sequential):
         super().__init__(convolution(channels, outputs * scale * scale, 3), nn.PixelShuffle(scale))
 
 
-class UpsampleHead(nn.Sequential):
-    """Cells to pixels by repeated upsampling and convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
+def dilated_convolutions(inputs: int, channels: int, dilations: tuple[int, ...]) -> nn.Sequential:
+    """Convolutions of the same resolution, each with its dilation and a ReLU: B x I x h x w -> B x C x h x w.
 
-    def __init__(self, channels: int, outputs: int, scale: int) -> None:
-        layers: list[nn.Module] = []
-        while scale > 1:
-            layers += [nn.Upsample(scale_factor=2), convolution(channels, channels // 2, 3), nn.ReLU()]
-            channels, scale = channels // 2, scale // 2
-        super().__init__(*layers, convolution(channels, outputs, 3))
+    Without a way around any of them: beside features that grow with the gain, residual blocks go out.
+    """
+    layers: list[nn.Module] = []
+    for dilation in dilations:
+        layers += [convolution(inputs, channels, 3, dilation=dilation), nn.ReLU()]
+        inputs = channels
+    return nn.Sequential(*layers)
 
 
 def add_gates(network: nn.Module) -> None:
@@ -107,7 +88,13 @@ def add_gates(network: nn.Module) -> None:
 
 
 def convolution(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, padding_mode: PaddingMode = "zeros"
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    dilation: int = 1,
 ) -> nn.Conv2d:
     """Convolution whose output has the input's size divided by the stride, rounded up."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=padding_mode)
+    padding = kernel // 2 * dilation
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, padding_mode=padding_mode)

@@ -55,7 +55,7 @@ def configure(description: dict[str, Any]) -> NetworkConfig:
             raise ValueError(f"network.{key}: family {family} has no such key (known: {', '.join(known)})")
         if (
             isinstance(value, int)
-            and value < (0 if key.endswith(("blocks", "_lead", "_lag")) or key == "fine_channels" else 1)
+            and value < (0 if key.endswith(("blocks", "_lead", "_lag")) else 1)
             and not isinstance(value, bool)
         ):
             raise ValueError(f"network.{key}: {value} is too small")

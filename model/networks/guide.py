@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tremorscope.model.networks.windows import average
+
 _WINDOW_CELLS = 9
 _NOISE_VARIANCE = (3 / 255) ** 2
 """Colours that differ by less tell nothing apart."""
@@ -31,11 +33,9 @@ def follow_colours(mask: Tensor, sure: Tensor, colours: Tensor) -> tuple[Tensor,
         Slope B x 3 x h x w and level B x 1 x h x w: the mask is slope times colour, summed, plus level.
     """
     weight = sure + _LEAST_SURE  # (B, 1, h, w)
-    summed = F.avg_pool2d(
-        torch.cat((weight * torch.cat((colours, mask, colours * mask, _products(colours)), dim=1), weight), dim=1),
-        _WINDOW_CELLS, 1, _WINDOW_CELLS // 2,
-    )  # fmt: skip
-    means = summed[:, :13] / summed[:, 13:]
+    each = torch.cat((colours, mask, colours * mask, _products(colours)), dim=1)  # (B, 13, h, w)
+    means = average(torch.cat((weight * each, weight), dim=1), _WINDOW_CELLS)
+    means = means[:, :13] / means[:, 13:]
     colour, covered, together, squares = torch.split(means, [3, 1, 3, 6], dim=1)
     rr, rg, rb, gg, gb, bb = (squares - _products(colour)).unbind(1)  # B x h x w each
     rr, gg, bb = rr + _NOISE_VARIANCE, gg + _NOISE_VARIANCE, bb + _NOISE_VARIANCE
@@ -72,5 +72,5 @@ def beside(picture: Tensor, mask: Tensor, guess: Tensor) -> Tensor:
         torch.cat((uncovered * picture, uncovered), dim=1), picture.shape[3] // guess.shape[3]
     )
     for _ in range(2):
-        cells = F.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
+        cells = average(cells, 3)
     return (cells[:, :3] + _GUESS * guess) / (cells[:, 3:] + _GUESS)

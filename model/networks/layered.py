@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tremorscope.model.networks.affine import turned_whole
 from tremorscope.model.networks.blocks import convolution
 from tremorscope.model.networks.flow import warp
 from tremorscope.model.networks.guide import beside, follow_colours
+from tremorscope.model.networks.own_cells import EVIDENCE_CELLS, OwnCells
 
 
 def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,26 +45,22 @@ class LayersHead(nn.Module):
     Behind the mask the lower layer shows the colours beside it, where the layers move apart by a pixel or more.
     """
 
-    def __init__(
-        self, channels: int, scale: int, windows: int, varying: int = 0, lead: float = 0.0, lag: float = 0.0
-    ) -> None:
-        """Outside training the last ``varying`` windows get a logit of ``lead``, and zero one of minus ``lag``."""
+    def __init__(self, channels: int, scale: int, rounds: int, ahead: tuple[float, ...]) -> None:
+        """``ahead`` are logits outside training: of each window's displacement, and at last of one of zero."""
         super().__init__()
-        self.scale, self.windows = scale, windows
-        each, rest = 2 + windows + 1, 3 + 3 + scale * scale
-        self.conv = convolution(channels, 2 * each + rest, 3)
-        layer = torch.zeros(each)
-        layer[each - 1 - varying :] = lead
-        layer[-1] = -lag
-        ahead = torch.cat((layer, layer, torch.zeros(rest))).reshape(1, -1, 1, 1)
-        self.register_buffer("ahead", ahead, persistent=False)
+        self.scale, self.windows, self.rounds = scale, len(ahead) - 1, rounds
+        rest = 3 + 3 + _TRUSTS + scale * scale
+        self.conv = convolution(channels, 2 * (2 + len(ahead)) + rest, 3)
+        layer = torch.tensor((0.0, 0.0, *ahead))
+        outputs = torch.cat((layer, layer, torch.zeros(rest))).reshape(1, -1, 1, 1)
+        self.register_buffer("ahead", outputs, persistent=False)
 
     def forward(
         self,
         cells: Tensor,
         flow: Tensor,
         centred: Tensor,
-        within: Callable[[Tensor], Tensor] | None = None,
+        own: OwnCells,
         part: Tensor | None = None,
     ) -> Tensor:
         """The output of `RealtimeNetwork.decode`.
@@ -71,29 +69,23 @@ class LayersHead(nn.Module):
             cells: B x C x h x w.
             flow: B x 3 W x h x w, as `LeastSquaresFlow.solve` gives it.
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
-            within: `LeastSquaresFlow.within` of a layer's share of each cell; None: not measured.
+            own: measures layers over their own cells.
             part: of the displacements, that is to be drawn: B x 1 x 1 x 1 or B x 1 x h x w; None: all.
         """
         each = 2 + self.windows + 1
-        parts = [each, each, 3, 3, self.scale**2]
+        parts = [each, each, 3, 3, _TRUSTS, self.scale**2]
         outputs = self.conv(cells)  # (B, N, h, w)
         if part is not None:
             outputs = outputs + self.ahead
-        *layers, background, coarse, sharp = torch.split(outputs, parts, dim=1)  # (B, part, h, w) each
-        likely, sure, followed = torch.split(coarse.sigmoid(), [1, 1, 1], dim=1)  # (B, 1, h, w) each
-        colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
-        slope, level = follow_colours(likely, sure, colours)
-        slope, level = followed * slope, followed * level + (1.0 - followed) * likely
-        share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
-        shares = torch.cat((share, 1.0 - share), dim=1)  # (B, 2, h, w)
-        own = (None, None) if within is None else within(shares).unbind(1)
-        upper, lower = map(self._displacement, layers, (flow, flow), own)  # (B, 2, h, w) each
+        *layers, background, coarse, trust, sharp = torch.split(outputs, parts, dim=1)  # (B, part, h, w) each
+        rounds, trust = (1, F.softplus(trust)) if part is None else (self.rounds, _TRUST * F.softplus(trust))
+        slope, level, upper, lower = self._measured(layers, coarse, trust, flow, centred, own, rounds)
         if part is not None:
             upper, lower = part * upper, part * lower
             slope, level, sharp = _decided(part, slope, level, sharp)
-        if within is not None:
-            # Small windows know a thin part's displacement where it is, not where it is to be drawn.
-            upper = warp(upper, upper)
+        # Small windows know a thin part's displacement where it is, not where it is to be drawn.
+        upper = turned_whole(upper)
+        upper = warp(upper, upper)
         # Decoded in cells, so that all outputs of the convolution are of the order of one.
         both = self.scale * torch.cat((upper, lower), dim=1)  # (B, 4, h, w)
         smooth = self._between(torch.cat((both, slope, level), dim=1))  # (B, 8, H, W)
@@ -106,24 +98,74 @@ class LayersHead(nn.Module):
         uncovers = apart_px.square().sum(dim=1, keepdim=True).clamp(max=1.0)  # (B, 1, H, W)
         return torch.cat((moved, mask, uncovers * mask * (behind - centred)), dim=1)
 
+    def _measured(
+        self,
+        layers: Sequence[Tensor],
+        coarse: Tensor,
+        trust: Tensor,
+        flow: Tensor,
+        centred: Tensor,
+        own: OwnCells,
+        rounds: int,
+    ) -> tuple[Tensor, ...]:
+        """Mask (slope and level, as `_mask`) and displacements of the layers, each by the other in turn."""
+        likely, left, told = coarse[:, :1], None, torch.zeros_like(coarse)
+        for _ in range(rounds):
+            left, evidence = own.told_apart(_shares((likely + told[:, :1]).sigmoid()), left)
+            told = _told(trust, evidence)  # (B, 3, h, w)
+        colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
+        slope, level = _mask(coarse + told, colours)
+        share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
+        measured = own.measured(_shares(share), left)  # (B, 2, W, 2, h, w)
+        upper, lower = map(self._displacement, layers, (flow, flow), measured.unbind(1))  # (B, 2, h, w) each
+        return slope, level, upper, lower
+
     def _between(self, cells: Tensor) -> Tensor:
         """Cells to pixels, bilinear: straight lines stay straight."""
         return F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
 
-    def _displacement(self, decoded: Tensor, flow: Tensor, own: Tensor | None) -> Tensor:
+    def _displacement(self, decoded: Tensor, flow: Tensor, own: Tensor) -> Tensor:
         """A layer's displacement in cells: B x 2 x h x w.
 
         Residual and weights B x (2 + W + 1) x h x w; flow B x 3 V x h x w; measured on its own B x (W - V) x 2 x h x w.
         """
         measured = torch.stack((flow[:, 0::3], flow[:, 1::3]), dim=2)  # (B, V, 2, h, w)
-        if own is not None:
-            measured = torch.cat((measured, own), dim=1)  # (B, W, 2, h, w)
+        measured = torch.cat((measured, own), dim=1)  # (B, W, 2, h, w)
         logits = decoded[:, 2:]  # (B, W + 1, h, w); the last is that of zero
         # A softmax written out: ONNX Runtime turns a tensor over to compute one over its channels.
         weights = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
         summed = (weights[:, : self.windows].unsqueeze(2) * measured).sum(dim=1)  # (B, 2, h, w)
         mean: Tensor = summed / weights.sum(dim=1, keepdim=True)
         return decoded[:, :2] + mean
+
+
+def _shares(upper: Tensor) -> Tensor:
+    """Shares of both layers by that of the upper: B x 1 x h x w -> B x 2 x h x w."""
+    return torch.cat((upper, 1.0 - upper), dim=1)
+
+
+def _mask(coarse: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+    """A rough mask as a linear function of the colours: its slope B x 3 x h x w and level B x 1 x h x w.
+
+    By logits B x 3 x h x w of what is covered, of how sure that is, and of how far colours tell.
+    """
+    likely, sure, followed = torch.split(coarse.sigmoid(), [1, 1, 1], dim=1)  # (B, 1, h, w) each
+    slope, level = follow_colours(likely, sure, colours)
+    return followed * slope, followed * level + (1.0 - followed) * likely
+
+
+def _told(trust: Tensor, evidence: Tensor) -> Tensor:
+    """Addition to the logits of a rough mask by evidence, and by a decoded trust in it: B x 3 x h x w."""
+    of_mask, of_sure = torch.split(trust, 2 * [len(EVIDENCE_CELLS)], dim=1)  # (B, 3, h, w) each
+    likely = (of_mask * evidence).sum(dim=1, keepdim=True)  # (B, 1, h, w)
+    sure = (of_sure * evidence.abs()).sum(dim=1, keepdim=True)
+    return torch.cat((likely, sure, torch.zeros_like(sure)), dim=1)
+
+
+_TRUSTS = 2 * len(EVIDENCE_CELLS)
+"""Decoded trusts in evidence, for the mask and for how sure it is."""
+_TRUST = 8.0
+"""Trust in evidence outside training, of that which is learned; it is so in a mask that can do without."""
 
 
 def _decided(part: Tensor, slope: Tensor, level: Tensor, sharp: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,7 +5,6 @@ arXiv 2403.01898, with a warp and a least-squares displacement beside (docs/netw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -14,16 +13,18 @@ from torch.nn import functional as F
 
 from tremorscope.model.networks.blocks import (
     DepthToSpaceHead,
-    FineStage,
     FrameRepresentation,
     ResidualBlock,
-    UpsampleHead,
+    dilated_convolutions,
 )
-from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, smooth_kernels, warp
+from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, warp
 from tremorscope.model.networks.layered import LayersHead, draw_layers
+from tremorscope.model.networks.own_cells import OwnCells
+from tremorscope.model.networks.slopes import smooth_kernels
 
-_WINDOWS = (
-    "flow_windows_cells", "flow_moving_windows_cells", "flow_layer_windows_cells", "flow_affine_windows_cells",
+_TUPLES = (
+    "decoder_dilations", "flow_windows_cells", "flow_moving_windows_cells", "flow_layer_windows_cells",
+    "flow_affine_windows_cells",
 )  # fmt: skip
 _SURE_GAIN = 6.0
 """Least gain for which layers are decoded; below it a part of their displacement is drawn, or the opposite."""
@@ -42,27 +43,27 @@ class RealtimeConfig:
     """Pixels of the frame per cell of the decoder, along each axis."""
     decoder_channels: int = 64
     decoder_blocks: int = 9
-    head: Literal["depth_to_space", "upsample"] = "depth_to_space"
-    skip: Literal["frame", "warped", "layers"] = "warped"
-    """Base of the decoded change: the frame; the frame warped by a decoded displacement; or two layers, each warped by
-    a smooth displacement, the upper one cut out of the frame by a mask."""
-    fine_channels: int = 0
-    """Channels of a stage at the encoder's resolution behind the blocks, with the decoder's input features
-    concatenated again; 0 for none."""
-    fine_convolutions: int = 1
-    """Convolutions of that stage."""
+    """Residual blocks, of the skip warped alone."""
+    decoder_dilations: tuple[int, ...] = (1, 2, 4)
+    """Dilations of the convolutions that take their place in the skip layers."""
+    skip: Literal["warped", "layers"] = "warped"
+    """Base of the decoded change: the frame warped by a decoded displacement; or two layers, each warped by a smooth
+    displacement, the upper one cut out of the frame by a mask."""
     flow_windows_cells: tuple[int, ...] = (3, 5, 9)
-    """Odd sides of cascaded averaging windows; the least-squares displacement after each is a feature of the decoder.
-    Empty: no such features."""
+    """Odd sides of cascaded averaging windows; the least-squares displacement after each is told to the decoder."""
     flow_moving_windows_cells: tuple[int, ...] = ()
     """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
     flow_layer_windows_cells: tuple[int, ...] = ()
     """The same, for each layer of the skip layers over its own cells, as the mask has them; not features."""
     flow_affine_windows_cells: tuple[int, ...] = ()
-    """Odd sides of windows as those, over which the layer's displacement may vary linearly."""
+    """Sides, twice an odd number, of windows as those, over which the layer's displacement may vary linearly."""
+    flow_rounds: int = 3
+    """Rounds that tell cells apart by the layer whose displacement explains them, before layers are measured."""
     flow_affine_lead: float = 0.0
     """Logit by which those windows are ahead of all others outside training: pairs whose parts move as a whole teach
     that one displacement is enough."""
+    flow_all_lag: float = 0.0
+    """Logit by which windows over all cells are behind a layer's own outside training."""
     flow_zero_lag: float = 0.0
     """Logit by which a displacement of zero is behind all windows outside training: judged by its mean error, a network
     draws the smaller what may be none, which bends the smallest motion."""
@@ -74,18 +75,25 @@ class RealtimeConfig:
     """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
 
     def __post_init__(self) -> None:
-        for name in _WINDOWS:
+        for name in _TUPLES:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # YAML and JSON have lists
         if self.decoder_scale % self.encoder_stride:
             raise ValueError("decoder_scale must be a multiple of encoder_stride")
         if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
             raise ValueError("encoder_kernel must be encoder_stride plus an even number")
-        if self.fine_channels and self.skip != "layers":
-            raise ValueError("fine_channels: only with skip: layers")
-        if self.flow_affine_windows_cells and not self.flow_layer_windows_cells:
-            raise ValueError("flow_affine_windows_cells: only with flow_layer_windows_cells")
-        if self.skip == "layers" and not (self.fine_channels or self.decoder_scale == self.encoder_stride):
-            raise ValueError("skip: layers needs fine_channels, or a decoder_scale equal to encoder_stride")
+        if any(side % 4 != 2 for side in self.flow_affine_windows_cells):
+            raise ValueError("flow_affine_windows_cells: sides must be twice an odd number")
+        if self.skip == "layers" and not (self.flow_layer_windows_cells and self.flow_affine_windows_cells):
+            raise ValueError("skip: layers needs flow_layer_windows_cells and flow_affine_windows_cells")
+        if self.skip == "layers" and self.decoder_scale != self.encoder_stride:
+            raise ValueError("skip: layers needs a decoder_scale equal to encoder_stride")
+
+    def ahead(self) -> tuple[float, ...]:
+        """Logits outside training of the displacements that a layer's is a mean of: each window's, and one of zero."""
+        of_all = len(self.flow_windows_cells) + len(self.flow_moving_windows_cells)
+        own, varying = len(self.flow_layer_windows_cells), len(self.flow_affine_windows_cells)
+        windows = of_all * (-self.flow_all_lag,) + own * (0.0,) + varying * (self.flow_affine_lead,)
+        return (*windows, -self.flow_zero_lag)
 
 
 class RealtimeNetwork(nn.Module):
@@ -107,26 +115,17 @@ class RealtimeNetwork(nn.Module):
         channels = config.decoder_channels
         windows, moving = config.flow_windows_cells, config.flow_moving_windows_cells
         accuracy = config.flow_slope_reach_px, config.flow_third_order
-        self.flow = (
-            LeastSquaresFlow(windows, config.flow_probes, stride, moving, *accuracy) if windows else None
-        )
+        self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving, *accuracy)
         features = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
-        ratio = config.decoder_scale // stride
-        self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
-        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
-        self.fine = (
-            FineStage(channels, features, config.fine_channels, ratio, config.fine_convolutions)
-            if config.fine_channels
-            else None
-        )
         if config.skip == "layers":
-            own = config.flow_layer_windows_cells + config.flow_affine_windows_cells
-            measured = len(windows) + len(moving) + len(own)
-            ahead = len(config.flow_affine_windows_cells), config.flow_affine_lead, config.flow_zero_lag
-            self.head: nn.Module = LayersHead(config.fine_channels or channels, stride, measured, *ahead)
+            self.decoder: nn.Module = dilated_convolutions(features, channels, config.decoder_dilations)
+            self.head: nn.Module = LayersHead(channels, stride, config.flow_rounds, config.ahead())
         else:
-            head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
-            self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
+            merge = nn.Conv2d(features, channels, 3, config.decoder_scale // stride, padding=1)
+            self.decoder = nn.Sequential(
+                merge, *(ResidualBlock(channels) for _ in range(config.decoder_blocks))
+            )
+            self.head = DepthToSpaceHead(channels, 5, config.decoder_scale)
 
     def encode(self, frame: Tensor) -> FrameRepresentation:
         """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
@@ -160,7 +159,6 @@ class RealtimeNetwork(nn.Module):
 
         Returns:
             By the configured skip, with H and W rounded up to whole cells; all zero changes nothing:
-            frame: B x 3 x H x W, change of the colours in [-1, 1];
             warped: B x 5 x H x W, displacement (x, y) in px, change of the colours;
             layers: B x 8 x H x W, displacement of the upper and of the lower layer (x, y) in px, mask of the upper in
             [0, 1], change of the lower's colours.
@@ -170,56 +168,43 @@ class RealtimeNetwork(nn.Module):
             # A mask is learned where it shows, from a pixel added on. Training itself sees each gain as it is.
             sure = gain.clamp(min=_SURE_GAIN)
             gain, part = sure, gain / sure
-        features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
-        equations = None
-        if self.flow is not None:
-            picture = frame if halfway is None else halfway  # (B, 3, H, W)
-            equations = self.flow.equations(picture, motion, gain, self.shape_encoder.weight, frame)
-            features.append(self.flow.solve(equations))  # (B, 3 W, h, w)
+        picture = frame if halfway is None else halfway  # (B, 3, H, W)
+        equations = self.flow.equations(picture, motion, gain, self.shape_encoder.weight, frame)
+        # (B, C, h, w) each, the last B x 3 W
+        features = [self.texture(frame), gain * motion, self.flow.solve(equations)]
         return self.decode_features(torch.cat(features, dim=1), frame, equations, part)  # (B, N, H, W)
 
     def decode_features(
-        self, features: Tensor, frame: Tensor, equations: Equations | None = None, part: Tensor | None = None
+        self, features: Tensor, frame: Tensor, equations: Equations, part: Tensor | None = None
     ) -> Tensor:
         """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W.
 
         For layers the frame, B x 3 x H x W in [0, 1], guides the mask, the flow's equations measure each layer, and
         ``part`` of their displacement is drawn, sized as a gain.
         """
-        coarse = self.blocks(self.merge(features))  # (B, C, h/r, w/r)
-        cells = coarse if self.fine is None else self.fine(coarse, features)
-        if self.config.skip == "layers":
-            flow = features[:, self.config.texture_channels + self.config.shape_channels :]  # (B, 3 W, h, w)
-            windows, measure = self.config.flow_layer_windows_cells, self.flow
-            within = None
-            if windows and measure is not None and equations is not None:
-                affine = self.config.flow_affine_windows_cells
-                within = partial(measure.within, equations, windows=windows, affine_windows=affine)
-            layers: Tensor = self.head(
-                cells, flow, self._whole_cells(frame, features), within, part
-            )  # (B, 8, H, W)
-            return layers
-        decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)
-        if self.config.skip == "frame":
-            return decoded
+        config = self.config
+        cells = self.decoder(features)  # (B, C, h, w), or of the decoder's own resolution
+        if config.skip == "layers":
+            flow = features[:, config.texture_channels + config.shape_channels :]  # (B, 3 W, h, w)
+            own = OwnCells(
+                self.flow, equations, config.flow_layer_windows_cells, config.flow_affine_windows_cells
+            )
+            layers: Tensor = self.head(cells, flow, self._whole_cells(frame, features), own, part)
+            return layers  # (B, 8, H, W)
+        decoded: Tensor = self.head(cells)  # (B, 5, H, W)
         # The head's displacement is in cells, so that all its outputs are of the order of one.
-        return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
+        return torch.cat((config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
 
     def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
         """Apply the output of `decode` to its frame, B x 3 x H x W in [0, 1] -> magnified frame, B x 3 x H x W."""
         height, width = frame.shape[2:]
         decoded = decoded[:, :, :height, :width]  # (B, N, H, W)
-        if self.config.skip == "frame":
-            return frame + decoded
         if self.config.skip == "layers":
             return draw_layers(frame, decoded)[0]
         return warp(frame, decoded[:, :2]) + decoded[:, 2:]
 
     def draw_with_displacement(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-        """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W.
-
-        For the skips warped and layers, in training, where the true displacement is known.
-        """
+        """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W."""
         decoded = decoded[:, :, : frame.shape[2], : frame.shape[3]]
         if self.config.skip == "layers":
             return draw_layers(frame, decoded)

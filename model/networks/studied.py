@@ -39,13 +39,13 @@ class StudiedNetwork(RealtimeNetwork):
         if config.branches == 1:
             # The texture is an encoding by the motion's kernels.
             del self.texture_encoder
-            self.merge = nn.Conv2d(
-                self.merge.in_channels - config.texture_channels + config.shape_channels,
-                config.decoder_channels,
-                kernel_size=3,
-                stride=config.decoder_scale // config.encoder_stride,
-                padding=1,
+            merge, *blocks = self.decoder.children()
+            assert isinstance(merge, nn.Conv2d)
+            inputs = merge.in_channels - config.texture_channels + config.shape_channels
+            merge = nn.Conv2d(
+                inputs, config.decoder_channels, 3, config.decoder_scale // config.encoder_stride, 1
             )
+            self.decoder = nn.Sequential(merge, *blocks)
         self.motion_blocks = _deep(config.shape_channels, config.encoder_blocks)
         if config.branches == 2:
             self.texture_blocks = _deep(config.texture_channels, config.encoder_blocks)
@@ -68,12 +68,10 @@ class StudiedNetwork(RealtimeNetwork):
         motion = self.motion_blocks(self.motion(frame - 0.5)) - self.motion_blocks(
             self.motion(frame - difference - 0.5)
         )
-        features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
-        equations = None
-        if self.flow is not None:
-            halfway = frame - 0.5 * difference
-            equations = self.flow.equations(halfway, linear, gain, self.shape_encoder.weight, frame)
-            features.append(self.flow.solve(equations))  # (B, 3 W, h, w)
+        halfway = frame - 0.5 * difference
+        equations = self.flow.equations(halfway, linear, gain, self.shape_encoder.weight, frame)
+        # (B, C, h, w) each, the last B x 3 W
+        features = [self.texture(frame), gain * motion, self.flow.solve(equations)]
         return self.decode_features(torch.cat(features, dim=1), frame, equations)
 
 

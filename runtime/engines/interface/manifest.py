@@ -79,7 +79,7 @@ class Quantisation(_ManifestPart):
     fused_sums: bool = False
     """True where the residual stream is in INT8, too, if TensorRT runs it."""
     layers: tuple[str, ...]
-    """The convolutions in INT8, e.g. ``blocks.0.conv1``."""
+    """The convolutions in INT8, e.g. ``decoder.0``."""
     kept: tuple[str, ...] = ()
     """Convolutions of the decoder that were kept in floating point."""
     float_graphs: dict[GraphName, str]

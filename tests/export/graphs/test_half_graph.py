@@ -131,8 +131,8 @@ def changed(weights: str, number: float) -> onnx.ModelProto:
 
 
 def test_weights_beyond_fp16_are_refused() -> None:
-    with pytest.raises(ExportFault, match=r"network\.merge\.weight: beyond the range of FP16: train"):
-        half_graph(changed("network.merge.weight", 7e4))
+    with pytest.raises(ExportFault, match=r"network\.decoder\.0\.weight: beyond the range of FP16: train"):
+        half_graph(changed("network.decoder.0.weight", 7e4))
 
 
 def test_what_is_reduced_already_is_refused() -> None:

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from precisions import GRAPHS, constants, inferred_types, scales, shipped_graph, shipped_network
+from precisions import (
+    GRAPHS,
+    constants,
+    inferred_types,
+    residual_graph,
+    residual_scales,
+    scales,
+    shipped_graph,
+    shipped_network,
+)
 
 from tremorscope.export.check import _film, compare, compare_band
 from tremorscope.export.errors import ExportFault
@@ -71,8 +80,6 @@ def test_the_whole_decoder_is_in_int8_and_nothing_else(
 def test_coordinates_and_picture_stay_in_fp32(quantised: tuple[GraphName, str, onnx.ModelProto]) -> None:
     types = inferred_types(quantised[2])
     for node in quantised[2].graph.node:
-        if node.name.removeprefix("fp32/") == "depthtospace.1":
-            continue  # before the stage at a quarter of the resolution: the decoder's features
         if node.op_type in ("DepthToSpace", "GridSample", "Round", "Sub"):
             assert types[node.output[0]] in (onnx.TensorProto.FLOAT, onnx.TensorProto.INT64), node.name
 
@@ -97,7 +104,7 @@ def test_weights_are_stored_as_int8_where_every_parser_meant_takes_that(
             assert np.abs(levels - np.rint(levels)).max() < 1e-4
             assert np.abs(levels).max() < LEVELS + 1e-4
     smaller = shipped_graph(name).ByteSize() / graph.ByteSize()
-    assert smaller > 3.3 if unquantised == "fp16" else smaller > 0.98
+    assert smaller > 2.8 if unquantised == "fp16" else smaller > 0.98
 
 
 def test_weights_on_the_grid_are_those_that_are_stored_as_int8(tmp_path: Path) -> None:
@@ -159,47 +166,45 @@ def test_the_cpus_arrangement_is_computed_in_int8(name: GraphName, tmp_path: Pat
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     operators = [node.op_type for node in onnx.load(optimised).graph.node]
     assert operators.count("QLinearConv") == len(quantised_layers(graph)) == len(LAYERS)
-    # Channels come last from the first of them on: nothing is turned between them, but for the stage behind the blocks.
+    # Channels come last from the first of them on: nothing is turned between them.
     assert operators.count("Transpose") <= 8
 
 
 def test_on_a_cpu_the_head_of_two_layers_is_in_int8_too() -> None:
     graph = quantised_graph_for_cpu(shipped_graph("pairwise"), scales())
     assert quantised_layers(graph) == LAYERS
-    alone = quantised_graph_for_cpu(shipped_graph("pairwise"), scales(), ["blocks.1.conv1"])
-    assert quantised_layers(alone) == ("blocks.1.conv1",)
+    alone = quantised_graph_for_cpu(shipped_graph("pairwise"), scales(), ["decoder.2"])
+    assert quantised_layers(alone) == ("decoder.2",)
 
 
 def test_on_a_cpu_nothing_is_rounded_to_8_bits_twice() -> None:
-    """One pair for each tensor: inputs of the first and last stage, behind ReLUs, both sides of sums, the head."""
-    graph = quantised_graph_for_cpu(shipped_graph("pairwise"), scales())
+    """One pair for each tensor: the first input, behind ReLUs, both sides of sums, the head."""
+    graph = quantised_graph_for_cpu(residual_graph(), residual_scales())
     decoded = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
     pairs = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
     assert not [node.name for node in pairs if node.input[0] in decoded]
-    blocks = sum(layer.endswith("conv2") for layer in LAYERS)
-    stage = 1 + sum(layer.startswith("fine.") for layer in LAYERS)
-    assert len(pairs) == 2 + 3 * blocks + stage + 1
+    assert len(pairs) == 2 + 3 * 6
 
 
 def test_on_a_cpu_each_channel_that_joins_the_residual_stream_has_steps_of_its_own() -> None:
     """What is quantised has one scale, 1, as kernels want it; weights and bias are divided by the channel's step."""
-    graph = quantised_graph_for_cpu(shipped_graph("pairwise"), scales())
-    before, after = constants(shipped_graph("pairwise")), constants(graph)
-    for layer in ("merge", "blocks.3.conv2"):
+    graph = quantised_graph_for_cpu(residual_graph(), residual_scales())
+    before, after = constants(residual_graph()), constants(graph)
+    for layer in ("decoder.0", "decoder.4.conv2"):
         node = next(each for each in graph.graph.node if each.name == layer)
         (quantise,) = [each for each in graph.graph.node if each.input[0] == node.output[0]]
         assert quantise.op_type == "QuantizeLinear"
         assert after[quantise.input[1]] == 1.0
-        steps = np.array([scales()[f"{layer}.output.{channel}"] for channel in range(128)])
+        steps = np.array([residual_scales()[f"{layer}.output.{channel}"] for channel in range(64)])
         assert steps.max() > 2 * steps.min(), "channels differ"
         np.testing.assert_allclose(after[f"{node.output[0]}.steps"].ravel(), steps, rtol=1e-6)
         np.testing.assert_allclose(after[node.input[2]] * steps, before[f"network.{layer}.bias"], rtol=1e-5)
-    with pytest.raises(ExportFault, match=r"merge.output.7: no scale"):
-        quantised_graph_for_cpu(shipped_graph("pairwise"), scales() | {"merge.output.7": None})
+    with pytest.raises(ExportFault, match=r"head.conv.output.7: no scale"):
+        quantised_graph_for_cpu(shipped_graph("pairwise"), scales() | {"head.conv.output.7": None})
 
 
 def test_some_layers_alone_can_be_quantised() -> None:
-    graph = quantised_graph(shipped_graph("pairwise"), scales(), ["blocks.1.conv1"])
+    graph = quantised_graph(shipped_graph("pairwise"), scales(), ["decoder.2"])
     assert list(offences(graph)) == []
     assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) == 2, (
         "of its input and its weights"
@@ -218,10 +223,10 @@ def test_what_one_layer_loses_is_less_than_what_all_lose(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "layers", "complaint"),
     [
-        ({}, ["blocks.77.conv1"], "blocks.77.conv1: no such layer in the decoder: choose from merge, "),
-        ({"merge.input": None}, None, "merge.input: no scale: calibrate the network"),
-        ({"merge.input": 0.0}, None, "merge.input: a scale of 0.0"),
-        ({"merge.input": float("nan")}, None, "merge.input: a scale of nan"),
+        ({}, ["blocks.77.conv1"], "blocks.77.conv1: no such layer in the decoder: choose from decoder.0, "),
+        ({"decoder.0.input": None}, None, "decoder.0.input: no scale: calibrate the network"),
+        ({"decoder.0.input": 0.0}, None, "decoder.0.input: a scale of 0.0"),
+        ({"decoder.0.input": float("nan")}, None, "decoder.0.input: a scale of nan"),
     ],
 )
 def test_what_cannot_be_quantised_is_refused(
@@ -265,11 +270,11 @@ def a_computed_scale(graph: onnx.ModelProto) -> None:
 
 
 def an_unasked_skip_in_int8(graph: onnx.ModelProto) -> None:
-    graph.CopyFrom(quantised_graph(shipped_graph("pairwise"), scales(), fused_sums=True))
+    graph.CopyFrom(quantised_graph(residual_graph(), residual_scales(), fused_sums=True))
 
 
 def a_quantised_branch(graph: onnx.ModelProto) -> None:
-    convolution = next(each for each in graph.graph.node if each.name == "blocks.2.conv2")
+    convolution = next(each for each in graph.graph.node if each.name == "decoder.3.conv2")
     add = next(each for each in graph.graph.node if convolution.output[0] in each.input)
     index = 1 - list(add.input).index(convolution.output[0])
     branch = add.input[1 - index]
@@ -306,21 +311,21 @@ def _replace(graph: onnx.ModelProto, suffix: str, change: Callable[[np.ndarray],
     ],
 )
 def test_a_broken_rule_is_noticed(breaks: Callable[[onnx.ModelProto], None], complaint: str) -> None:
-    graph = quantised_graph(shipped_graph("pairwise"), scales())
+    graph = quantised_graph(residual_graph(), residual_scales())
     breaks(graph)
     with pytest.raises(ExportFault, match=complaint):
         check_rules(graph)
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-def test_sums_are_fused_where_that_is_asked_for(name: GraphName) -> None:
-    graph = quantised_graph(shipped_graph(name), scales(), fused_sums=True)
+def test_sums_are_fused_where_that_is_asked_for() -> None:
+    graph = quantised_graph(residual_graph(), residual_scales(), fused_sums=True)
     assert list(offences(graph, fused_sums=True)) == []
     # One pair a tensor all the same: what skips a block is what its first convolution reads.
     pairs = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
     of_weights = [node for node in pairs if node.input[0] in constants(graph)]
-    assert len(pairs) - len(of_weights) == len(LAYERS)
-    assert len(of_weights) == len(LAYERS)
+    layers = decoder_layers(residual_graph())
+    assert len(pairs) - len(of_weights) == len(layers) == 2 + 2 * 6
+    assert len(of_weights) == len(layers)
     sums = [node for node in graph.graph.node if node.op_type == "Add"]
     made_by = {output: node for node in graph.graph.node for output in node.output}
     residual = [
@@ -330,6 +335,6 @@ def test_sums_are_fused_where_that_is_asked_for(name: GraphName) -> None:
     ]
     assert len(residual) == 6
     assert all(sorted(kinds) == ["Conv", "DequantizeLinear"] for kinds in residual)
-    broken = quantised_graph(shipped_graph(name), scales())
+    broken = quantised_graph(residual_graph(), residual_scales())
     with pytest.raises(ExportFault, match="skips a quantised convolution is not quantised"):
         check_rules(broken, fused_sums=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -34,13 +35,11 @@ def exported(name: str) -> tuple[Network, onnx.ModelProto]:
     elif name == "realtime":
         network = RealtimeNetwork(REALTIME)
     else:
-        network = RealtimeNetwork(
-            RealtimeConfig(**{**vars(REALTIME), "head": "upsample", "decoder_scale": 8})
-        )
+        network = RealtimeNetwork(replace(REALTIME, decoder_scale=8))
     return network, pairwise_graph(network, None)
 
 
-@pytest.fixture(scope="module", params=["realtime", "realtime, upsampling", "baseline"])
+@pytest.fixture(scope="module", params=["realtime", "realtime, at an eighth", "baseline"])
 def case(request: pytest.FixtureRequest) -> tuple[Network, onnx.ModelProto]:
     return exported(request.param)
 

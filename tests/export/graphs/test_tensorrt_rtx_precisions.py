@@ -73,5 +73,5 @@ def test_every_precision_of_every_graph_is_parsed_and_built(tmp_path: Path) -> N
         assert nbytes > 700_000, "as large as its weights in INT8 at the least"
         # Strongly typed: what TensorRT computes is what the graph says.
         half = "fp16" in name
-        assert types["merge"] == ("HALF" if half else "FLOAT")
+        assert types["decoder.0"] == ("HALF" if half else "FLOAT")
         assert types["fp32/shape_encoder"] == "FLOAT"

@@ -71,7 +71,7 @@ def test_in_int8_every_rule_is_kept(name: GraphName) -> None:
     quantised = quantised_graph(graph(name), scales(NANO))
     assert list(offences(quantised)) == []
     assert quantised_layers(quantised) == decoder_layers(graph(name))
-    assert {"fine.convs.0", "fine.convs.1", "head.conv"} <= set(decoder_layers(graph(name)))
+    assert decoder_layers(graph(name)) == ("decoder.0", "decoder.2", "decoder.4", "head.conv")
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -80,7 +80,7 @@ def test_in_int8_on_a_cpu_it_stays_near_pytorch(name: GraphName, tmp_path: Path)
     onnx.save(quantised_graph_for_cpu(graph(name), scales(NANO)), path)
     judge = compare if name == "pairwise" else compare_band
     for found in judge(path, network(), 97, 64, (20.0,), "int8"):
-        assert found.worst_grey_levels > 1
+        assert found.differing_share > 0.01  # which is .0001 in FP32
         assert found.rms_grey_levels < 5
 
 
@@ -104,10 +104,12 @@ def test_in_int8_on_a_cpu_the_head_is_too_and_warps_take_the_fast_kernel(tmp_pat
     assert [(each["padding_mode"], each.get("align_corners", 0)) for each in settings] == [(b"zeros", 0)] * 3
 
 
-def test_a_still_film_stays_as_it_is() -> None:
+def test_a_still_film_stays_as_it_is_within_two_grey_levels() -> None:
     frame = _film(97, 64, 0.0, 0)
     magnified = np.empty_like(frame)
     OnnxRuntimeEngine(open_bundle(NANO).graph_path("pairwise"), width_px=97, height_px=64).step(
         frame, frame, 200.0, magnified
     )
-    assert np.abs(magnified.astype(int) - frame).max() <= 1
+    change = np.abs(magnified.astype(int) - frame)
+    assert change.max() <= 2
+    assert change.mean() < 0.05

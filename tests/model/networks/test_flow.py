@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from waves import SIDE_PX, waves
 
-from tremorscope.model.networks.flow import LeastSquaresFlow, slopes, smooth_kernels, warp
+from tremorscope.model.networks.flow import LeastSquaresFlow, warp
+from tremorscope.model.networks.own_cells import OwnCells
+from tremorscope.model.networks.slopes import slopes, smooth_kernels
 
-SIDE_PX, STRIDE = 128, 4
+STRIDE = 4
 _EDGE = slice(9, -9)
 """Behind the reach of the windows, which are put one on another, and of the slopes."""
-
-
-def waves(moved_px: tuple[float, float] = (0.0, 0.0), shortest_px: float = 8.0) -> Tensor:
-    """Grey waves of many directions and periods, moved: 1 x 3 x 128 x 128, within 0.4 of a half."""
-    rng = np.random.default_rng(3)
-    y, x = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float64)
-    picture = np.zeros((SIDE_PX, SIDE_PX))
-    for _ in range(40):
-        angle, phase = rng.uniform(0, 2 * math.pi, 2)
-        radians_per_px = 2 * math.pi / rng.uniform(shortest_px, 40.0)
-        along = (x - moved_px[0]) * math.cos(angle) + (y - moved_px[1]) * math.sin(angle)
-        picture += np.sin(radians_per_px * along + phase)
-    return torch.from_numpy(0.5 + 0.4 * picture / np.abs(picture).max()).float().expand(1, 3, -1, -1)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +111,9 @@ def test_a_layer_measured_over_its_own_cells_is_not_diluted_by_what_stands_still
     equations = flow.equations(0.5 * (frame + reference), motion, torch.ones(1, 1, 1, 1), kernels)
     share = torch.nn.functional.avg_pool2d(bars(moved_px), STRIDE)
     plain = STRIDE * flow.solve(equations)[0, 6, _EDGE, _EDGE]
-    found = flow.within(equations, torch.cat((share, 1.0 - share, torch.zeros_like(share)), dim=1), (3, 5, 9))
+    found = OwnCells(flow, equations, (3, 5, 9), ()).measured(
+        torch.cat((share, 1.0 - share, torch.zeros_like(share)), dim=1)
+    )
     own, others, nothing = STRIDE * found[0, :, 2, 0, _EDGE, _EDGE]
     assert plain.mean() < 0.85 * moved_px
     assert abs(own.mean() / moved_px - 1.0) < 0.05

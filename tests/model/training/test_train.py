@@ -227,7 +227,9 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     """Each on half of every batch: the same loss at every validation, and the same weights but for rounding."""
     values = {
         **SMALL,
-        "network": {**SMALL["network"], "skip": "layers", "fine_channels": 8, "flow_moving_windows_cells": [3]},
+        "network": {**SMALL["network"], "skip": "layers", "flow_moving_windows_cells": [3],
+            "flow_layer_windows_cells": [3], "flow_affine_windows_cells": [6],
+        },
         "pairs": {**SMALL["pairs"], "two_layers": True, "structure_share": 0.5},
         "schedule": {
             **SMALL["schedule"], "steps": 6, "batch": 4, "consistency_weight": 0, "displacement_weight": 0.02,

@@ -1,0 +1,103 @@
+"""Layers measured over the cells that are their own, and cells told apart by which layer's displacement explains them.
+
+Each in turn, as expectation and maximisation in layered motion estimation (Jepson and Black, CVPR 1993).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tremorscope.model.networks.flow import Equations, LeastSquaresFlow
+from tremorscope.model.networks.windows import average
+
+_LEAST_SHARE = 1e-4
+"""Weight of a cell that a layer has nothing of, against 1 of one that is all its own."""
+_RIM = 0.03
+"""Weight of a cell at the rim of a layer, against 1 of one inside it, where cells are told apart."""
+_SQUARED = 4
+"""Times that the mean share around a cell is squared, to be near 1 inside alone."""
+_NOISE = 24.0
+"""Energy of a difference of two frames with noise of a grey level each, of that of rounding in one frame."""
+_MUCH_NOISE = 1.0
+"""Energy of noise, of that of `_NOISE`, by which evidence is halved."""
+_AROUND_CELLS = 25
+"""Side of the window whose mean says how well a layer's cells are explained."""
+EVIDENCE_CELLS = (1, 3, 3)
+"""Odd sides of cascaded averaging windows over which the layers are compared."""
+
+
+@dataclass(frozen=True)
+class OwnCells:
+    """Equations of a frame, and the windows over which its layers are measured (`LeastSquaresFlow.within`)."""
+
+    flow: LeastSquaresFlow
+    equations: Equations
+    windows: tuple[int, ...]
+    affine_windows: tuple[int, ...]
+
+    def measured(self, shares: Tensor, left: Tensor | None = None) -> Tensor:
+        """Displacement times gain in cells of each layer: B x L x W x 2 x h x w.
+
+        A layer that has no share is measured as if it had all.
+
+        Args:
+            shares: of each cell that is the layer's, B x L x h x w in [0, 1].
+            left: of its motion, as `told_apart` gives it; cells that the last displacement leaves much of weigh less.
+                Such are those at the rim of a part, where filters reach over it.
+        """
+        weights = self._weights(shares, left) + _LEAST_SHARE
+        return self.flow.within(self.equations, weights, self.windows, self.affine_windows)
+
+    def told_apart(self, shares: Tensor, left: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Motion that each layer leaves of each cell, B x L x h x w, and which of two explains it: B x 3 x h x w.
+
+        By displacements over the widest window, because a part is told from what is around it where both are seen.
+        The latter is 1 where the first layer alone explains the motion and - 1 where the second does, over a cell and
+        over two windows around it; 0 where both explain it alike, or noise decides.
+
+        Args:
+            shares: of each cell that is the layer's, B x L x h x w in [0, 1].
+            left: as this returned it before.
+        """
+        inside = average(shares.detach(), 3)  # (B, L, h, w)
+        for _ in range(_SQUARED):
+            inside = inside.square()
+        # Filters reach over a part's rim; a thin part has nothing else.
+        weights = self._weights(shares, left) * (_RIM + inside) + _LEAST_SHARE
+        left = self.left_by(self.flow.widest(self.equations, weights, self.affine_windows[-1]))
+        usual = _mean((weights * left).sum(dim=1, keepdim=True), weights.sum(dim=1, keepdim=True))
+        found, around = [], left
+        for window in EVIDENCE_CELLS:
+            around = average(around, window)
+            found.append(
+                (around[:, 1:] - around[:, :1]) / (around.sum(dim=1, keepdim=True) + 2.0 * self._noise)
+            )
+        # Under more noise two layers have displacements of their own because their cells were chosen so.
+        return left, torch.cat(found, dim=1) / (1.0 + usual / (_MUCH_NOISE * self._noise))
+
+    def left_by(self, displacements_px: Tensor) -> Tensor:
+        """Energy of each cell's motion that displacements leave unexplained: B x L x 2 x h x w -> B x L x h x w."""
+        products = self.equations.products[:, :6].detach()
+        xx, xy, yy, xm, ym, mm = torch.split(products, 6 * [1], dim=1)  # (B, 1, h, w) each
+        x, y = displacements_px[:, :, 0], displacements_px[:, :, 1]  # (B, L, h, w) each
+        left: Tensor = mm + x * (x * xx + 2.0 * y * xy + 2.0 * xm) + y * (y * yy + 2.0 * ym)
+        return left.clamp(min=0.0)
+
+    def _weights(self, shares: Tensor, left: Tensor | None) -> Tensor:
+        weights = shares.detach().square()
+        if left is not None:
+            usual = _mean(weights * left, weights) + self._noise  # (B, L, h, w)
+            weights = weights * (usual / (usual + left)).square()
+        return weights
+
+    @property
+    def _noise(self) -> Tensor:
+        return _NOISE * self.equations.flat.detach()
+
+
+def _mean(weighted: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean in a window of `_AROUND_CELLS`."""
+    return average(weighted, _AROUND_CELLS) / average(weights, _AROUND_CELLS).clamp(min=1e-9)
