@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -77,30 +76,32 @@ def contrasting(background: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Cables:
-    """Three thin cables that span the view and swing in their first mode."""
+    """Thin cables that span the view and swing in their first mode."""
 
     background: Floats
-    seed: int
+    colour: Floats
+    courses: tuple[tuple[float, float], ...]
+    """Height in the middle of the view, in px, and slope of each."""
     width_px: float = 2.4
 
     def coverage(self, displacement_px: float) -> Floats:
         """Each cable's profile, over the distance across it."""
         x, y = _grid()
         open_ = np.ones_like(x)
-        for height, slope in self._cables:
+        for height, slope in self.courses:
             centre, tilt = self._course(x, height, slope, displacement_px)
             open_ *= 1.0 - _bar((y - centre) * np.cos(np.arctan(tilt)), self.width_px)
         return 1.0 - open_
 
     def painted(self, _displacement_px: float) -> Floats:
         """One colour."""
-        return contrasting(self.background)
+        return self.colour
 
     def lines(self, displacement_px: float) -> list[CentreLine]:
-        """All three, except near the border."""
+        """All of them, except near the border."""
         x = np.arange(20.0, VIEW_PX - 20)
         found = []
-        for height, slope in self._cables:
+        for height, slope in self.courses:
             y, tilt = self._course(x, height, slope, displacement_px)
             angle = np.arctan(tilt)
             found.append(CentreLine(x, y, -np.sin(angle), np.cos(angle), self.width_px))
@@ -113,10 +114,21 @@ class Cables:
         y = height + slope * (x - _MIDDLE_PX) + displacement_px * np.sin(phase)
         return y, slope + displacement_px * np.cos(phase) * np.pi / (VIEW_PX - 1)
 
-    @cached_property
-    def _cables(self) -> list[tuple[float, float]]:
-        rng = np.random.default_rng(self.seed)
-        return [(height + rng.uniform(-8, 8), rng.uniform(-0.25, 0.25)) for height in (62.0, 128.0, 194.0)]
+
+def cables(background: Floats, seed: int) -> Cables:
+    """Three cables, far from one another."""
+    rng = np.random.default_rng(seed)
+    courses = tuple(
+        (height + rng.uniform(-8, 8), rng.uniform(-0.25, 0.25)) for height in (62.0, 128.0, 194.0)
+    )
+    return Cables(background, contrasting(background), courses)
+
+
+def neighbouring_cables(background: Floats, seed: int) -> Cables:
+    """The middle one of five parallel cables, 16 px apart, of which the others stand still, as stay cables may."""
+    colour, slope = contrasting(background), np.random.default_rng(seed).uniform(-0.25, 0.25)
+    still = Cables(background, colour, tuple((128.0 + 16.0 * place, slope) for place in (-2, -1, 1, 2)))
+    return Cables(picture(still, 0.0), colour, ((128.0, slope),))
 
 
 @dataclass(frozen=True)
@@ -256,7 +268,8 @@ def structures(photographs: Sequence[Frame]) -> dict[str, list[StructureScene]]:
         "shearing plate": shearing_plate,
     }
     made: dict[str, list[StructureScene]] = {
-        "cable 2.4 px": [Cables(ground, seed) for seed, ground in enumerate(grounds)],
+        "cable 2.4 px": [cables(ground, seed) for seed, ground in enumerate(grounds)],
+        "neighbouring cables": [neighbouring_cables(ground, seed) for seed, ground in enumerate(grounds)],
         "lattice 5 px": [Lattice(ground, (seed + 1) * GOLDEN_ANGLE) for seed, ground in enumerate(grounds)],
     }
     for name, kind in textured.items():

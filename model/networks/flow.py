@@ -141,6 +141,17 @@ class LeastSquaresFlow:
         found = _varying(weighted, weight, (window,), equations.flat)  # (B L, 1, 2, h, w)
         return torch.unflatten(found[:, 0], 0, (-1, weights.shape[1]))
 
+    def around(self, equations: Equations, weights: Tensor, window: int) -> Tensor:
+        """Displacement in px of layers, each with its own weight of each cell, over an odd window around each cell.
+
+        B x L x h x w, above 0 -> B x L x 2 x h x w.
+        """
+        weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
+        weighted = equations.products[:, :6].detach().repeat_interleave(weights.shape[1], dim=0) * weight
+        (averaged,) = weighted_averages(weighted, weight, (window,))
+        found, _ = _solved(averaged.unsqueeze(2), equations.flat)  # (B L, 1, 2, h, w)
+        return torch.unflatten(found[:, 0], 0, (-1, weights.shape[1]))
+
     def _in_cells(self, displacements: Tensor, gain: Tensor) -> Tensor:
         """Displacements in px, B x W x 2 x h x w, times the gain in cells."""
         cells = displacements * (gain / self.stride).unsqueeze(1)

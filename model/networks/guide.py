@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tremorscope.model.networks.windows import average
+from tremorscope.model.networks.windows import average, weighted_averages
 
-_WINDOW_CELLS = 9
+_WINDOWS_CELLS = (5, 7)
+"""Odd sides of cascaded averaging windows: cells near count more than those that another part of a colour may be in."""
 _NOISE_VARIANCE = (3 / 255) ** 2
 """Colours that differ by less tell nothing apart."""
 _LEAST_SURE = 0.01
@@ -34,8 +35,7 @@ def follow_colours(mask: Tensor, sure: Tensor, colours: Tensor) -> tuple[Tensor,
     """
     weight = sure + _LEAST_SURE  # (B, 1, h, w)
     each = torch.cat((colours, mask, colours * mask, _products(colours)), dim=1)  # (B, 13, h, w)
-    means = average(torch.cat((weight * each, weight), dim=1), _WINDOW_CELLS)
-    means = means[:, :13] / means[:, 13:]
+    (*_, means) = weighted_averages(weight * each, weight, _WINDOWS_CELLS)
     colour, covered, together, squares = torch.split(means, [3, 1, 3, 6], dim=1)
     rr, rg, rb, gg, gb, bb = (squares - _products(colour)).unbind(1)  # B x h x w each
     rr, gg, bb = rr + _NOISE_VARIANCE, gg + _NOISE_VARIANCE, bb + _NOISE_VARIANCE

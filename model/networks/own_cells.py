@@ -23,6 +23,10 @@ _NOISE = 24.0
 """Energy of a difference of two frames with noise of a grey level each, of that of rounding in one frame."""
 _MUCH_NOISE = 1.0
 """Energy of noise, of that of `_NOISE`, by which evidence is halved."""
+_NEAR_CELLS = 3
+"""Side of the window of the displacement right around a cell."""
+_NEAR_COUNTS = 1.1
+"""Weight of what that leaves: it has more freedom than that of a wide window."""
 _AROUND_CELLS = 25
 """Side of the window whose mean says how well a layer's cells are explained."""
 EVIDENCE_CELLS = (1, 3, 3)
@@ -68,6 +72,24 @@ class OwnCells:
         # Filters reach over a part's rim; a thin part has nothing else.
         weights = self._weights(shares, left) * (_RIM + inside) + _LEAST_SHARE
         left = self.left_by(self.flow.widest(self.equations, weights, self.affine_windows[-1]))
+        return left, self._evidence(left, weights)
+
+    def out_of_place(self, shares: Tensor, left: Tensor) -> Tensor:
+        """Evidence as `told_apart` gives it, of cells that do harm in the first layer: for the mask that is drawn.
+
+        What the displacement right around a cell explains may be a part of its own, such as a cable beside another one
+        that moves. Both have a colour; to call one of them sure and the other wrong would tell colours nothing.
+
+        Args:
+            shares: of each cell that is the layer's, B x L x h x w in [0, 1].
+            left: as `told_apart` returned it.
+        """
+        weights = self._weights(shares, left) + _LEAST_SHARE
+        near = self.left_by(self.flow.around(self.equations, weights[:, :1], _NEAR_CELLS))  # (B, 1, h, w)
+        first, second = torch.split(left, [1, 1], dim=1)
+        return self._evidence(torch.cat((torch.minimum(first, _NEAR_COUNTS * near), second), dim=1), weights)
+
+    def _evidence(self, left: Tensor, weights: Tensor) -> Tensor:
         usual = _mean((weights * left).sum(dim=1, keepdim=True), weights.sum(dim=1, keepdim=True))
         found, around = [], left
         for window in EVIDENCE_CELLS:
@@ -76,7 +98,7 @@ class OwnCells:
                 (around[:, 1:] - around[:, :1]) / (around.sum(dim=1, keepdim=True) + 2.0 * self._noise)
             )
         # Under more noise two layers have displacements of their own because their cells were chosen so.
-        return left, torch.cat(found, dim=1) / (1.0 + usual / (_MUCH_NOISE * self._noise))
+        return torch.cat(found, dim=1) / (1.0 + usual / (_MUCH_NOISE * self._noise))
 
     def left_by(self, displacements_px: Tensor) -> Tensor:
         """Energy of each cell's motion that displacements leave unexplained: B x L x 2 x h x w -> B x L x h x w."""

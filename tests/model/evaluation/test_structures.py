@@ -11,7 +11,14 @@ from tremorscope.model.evaluation.evaluate import Conditions
 from tremorscope.model.evaluation.registration import scaled, shifted_rows, turned
 from tremorscope.model.evaluation.scenes import Frame
 from tremorscope.model.evaluation.straightness import centre_line_px, judge, offsets_px
-from tremorscope.model.evaluation.structures import Cables, Lattice, StructureScene, picture, structures
+from tremorscope.model.evaluation.structures import (
+    Lattice,
+    StructureScene,
+    cables,
+    neighbouring_cables,
+    picture,
+    structures,
+)
 from tremorscope.model.pairs.drawing import draw_picture
 
 DISPLACEMENTS_PX = (0.05, 4.0)
@@ -27,9 +34,11 @@ def ground(pictures: list[Frame]) -> NDArray[np.float64]:
     return pictures[0][52:308, 52:308].astype(np.float64)
 
 
-@pytest.fixture(scope="module", params=["cables", "lattice"])
+@pytest.fixture(scope="module", params=["cables", "neighbours", "lattice"])
 def thin(request: pytest.FixtureRequest, ground: NDArray[np.float64]) -> StructureScene:
-    return Cables(ground, seed=2) if request.param == "cables" else Lattice(ground, angle=0.7)
+    if request.param == "lattice":
+        return Lattice(ground, angle=0.7)
+    return {"cables": cables, "neighbours": neighbouring_cables}[request.param](ground, seed=2)
 
 
 def rounded(exact: NDArray[np.float64]) -> Frame:
@@ -52,8 +61,8 @@ def test_a_part_is_where_its_centre_line_says(thin: StructureScene, displacement
 
 def test_cables_swing_in_their_first_mode(ground: NDArray[np.float64]) -> None:
     """Nothing at the ends, all of it in the middle, to a hundredth of a pixel."""
-    cables = Cables(ground, seed=0)
-    still, moved = (cables.lines(d)[1] for d in (0.0, 0.05))
+    swinging = cables(ground, seed=0)
+    still, moved = (swinging.lines(d)[1] for d in (0.0, 0.05))
     swing = moved.y_px - still.y_px
     assert swing.max() == pytest.approx(0.05, abs=1e-4)
     assert swing[0] == pytest.approx(0.05 * np.sin(np.pi * 20 / 255))
@@ -69,10 +78,10 @@ def test_what_is_not_magnified_is_off_by_what_is_missing(ground: NDArray[np.floa
     """4 px for a lattice that moves as a whole; for cables the root mean square of the mode."""
     lattice = Lattice(ground, angle=0.7)
     assert centre_line_px(rounded(picture(lattice, 0.0)), lattice, 4.0) == pytest.approx(4.0, abs=0.15)
-    cables = Cables(ground, seed=2)
+    swinging = cables(ground, seed=2)
     mode = np.sin(np.pi * np.arange(20, 236) / 255)
     expected = 4.0 * np.sqrt(np.mean(mode**2))
-    assert centre_line_px(rounded(picture(cables, 0.0)), cables, 4.0) == pytest.approx(expected, rel=0.08)
+    assert centre_line_px(rounded(picture(swinging, 0.0)), swinging, 4.0) == pytest.approx(expected, rel=0.08)
 
 
 def test_a_wobble_is_measured(ground: NDArray[np.float64]) -> None:
@@ -90,11 +99,11 @@ def test_a_wobble_is_measured(ground: NDArray[np.float64]) -> None:
 
 def test_where_a_line_cannot_be_seen_moves_its_rms_not_its_median(ground: NDArray[np.float64]) -> None:
     """A tenth of the cables painted over by the background."""
-    cables = Cables(ground, seed=2)
-    covered = cables.coverage(4.0)[..., None] * np.ones((256, 256, 1))
+    swinging = cables(ground, seed=2)
+    covered = swinging.coverage(4.0)[..., None] * np.ones((256, 256, 1))
     covered[:, 100:120] = 0.0
-    drawn = rounded(covered * cables.painted(4.0) + (1 - covered) * ground)
-    trial = judge({"with a gap": lambda *_: drawn}, "cables", [cables], Conditions(0.2, 4.0))["with a gap"]
+    drawn = rounded(covered * swinging.painted(4.0) + (1 - covered) * ground)
+    trial = judge({"with a gap": lambda *_: drawn}, "cables", [swinging], Conditions(0.2, 4.0))["with a gap"]
     assert trial.centre_line_median_px < 0.05
     assert trial.centre_line_px > 1.0
 
@@ -123,7 +132,8 @@ def test_every_kind_is_judged_on_the_same_frames(pictures: list[Frame]) -> None:
     """Who knows the truth is perfect, who does nothing is not; only what is still does not change."""
     kinds = {kind: scenes[:1] for kind, scenes in structures(pictures).items()}
     assert list(kinds) == [
-        "cable 2.4 px", "lattice 5 px", "cantilever 60 px", "turning disc", "growing disc", "shearing plate",
+        "cable 2.4 px", "neighbouring cables", "lattice 5 px", "cantilever 60 px", "turning disc",
+        "growing disc", "shearing plate",
     ]  # fmt: skip
     for kind, scenes in kinds.items():
         truths = [rounded(picture(scene, 4.0)) for scene in scenes]
@@ -135,7 +145,7 @@ def test_every_kind_is_judged_on_the_same_frames(pictures: list[Frame]) -> None:
         assert trials["truth"].ssim == pytest.approx(1.0)
         assert trials["nothing"].ssim < 0.9
         assert trials["nothing"].still_change == 0.0
-        if kind in ("cable 2.4 px", "lattice 5 px"):
+        if kind in ("cable 2.4 px", "neighbouring cables", "lattice 5 px"):
             assert trials["truth"].centre_line_median_px < 0.05
             assert trials["nothing"].centre_line_median_px == pytest.approx(
                 trials["nothing"].centre_line_px, rel=0.15
