@@ -113,7 +113,7 @@ class LayersHead(nn.Module):
         for _ in range(rounds):
             left, evidence = own.told_apart(_shares((likely + told[:, :1]).sigmoid()), left)
             told = _told(trust, evidence)  # (B, 3, h, w)
-        if rounds > 1:
+        if left is not None and rounds > 1:
             told = _told(trust, own.out_of_place(_shares((likely + told[:, :1]).sigmoid()), left))
         colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
         slope, level = _mask(coarse + told, colours)

@@ -33,6 +33,17 @@ def test_a_mask_known_roughly_gets_the_pictures_edges() -> None:
     torch.testing.assert_close(follow(coarse, torch.ones_like(coarse), picture), where, atol=0.05, rtol=0)
 
 
+def test_a_bar_is_told_from_those_of_its_colour_beside_it() -> None:
+    """Bars 16 px apart, of which the mask has one: more than half of it is kept; by nine cells alike a third."""
+    where, picture = bars(3, 16)
+    one = torch.zeros_like(where)
+    one[..., 48:51] = 1.0
+    coarse = F.avg_pool2d(one, 4)
+    found = follow(coarse, torch.ones_like(coarse), picture)[0, 0, 48]
+    assert found[48:51].min() > 0.5
+    assert found[48:51].min() > 2.0 * found[64:67].max()
+
+
 def test_cells_that_are_not_sure_take_what_those_of_their_colour_have() -> None:
     """Two in three cells know nothing, and say a half."""
     where, picture = bars(12, 24)
@@ -46,8 +57,10 @@ def test_without_colours_to_tell_apart_the_mask_is_the_mean_of_the_sure_cells() 
     mask, sure = torch.rand(2, 1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     slope, level = follow_colours(mask, sure, torch.full((1, 3, 24, 24), 0.2))
     torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-3, rtol=0)
-    around = (..., slice(8, 17), slice(8, 17))
-    expected = (mask * (sure + 0.01))[around].sum() / (sure + 0.01)[around].sum()
+    around = (..., slice(7, 18), slice(7, 18))  # cells nearer than six, by how many of both windows hold them
+    side = torch.tensor([1, 2, 3, 4, 5, 5, 5, 4, 3, 2, 1.0])
+    weight = (side * side[:, None] * (sure + 0.01)[around]).flatten()
+    expected = (mask[around].flatten() * weight).sum() / weight.sum()
     torch.testing.assert_close(level[0, 0, 12, 12], expected, atol=1e-3, rtol=0)
     grey = (mask - 0.5).expand(1, 3, 24, 24)
     torch.testing.assert_close(follow(mask, sure, grey), mask, atol=0.05, rtol=0)

@@ -35,6 +35,17 @@ def test_a_displacement_that_varies_leads_outside_training(kind: str, gain: floa
     assert ssim(network, kind) > ssim(plain, kind) + gain
 
 
+@pytest.mark.parametrize("name", ["realtime", "lite", "nano"])
+def test_a_cable_swings_beside_still_ones_of_its_colour(name: str) -> None:
+    """.2 px as 4 px, 16 px beside others: its centre line is where it is to be; once it stayed where it was."""
+    scenes = structures([draw_picture(seed, 352) for seed in (1, 6)])["neighbouring cables"]
+    magnifier = network_magnifier(load_weights(find_weights(name)).network)
+    trial = judge({"": magnifier}, "", scenes, Conditions(0.2, 4.0, 1.0))[""]
+    print(trial)
+    assert trial.centre_line_median_px < 0.5
+    assert trial.ssim > 0.8
+
+
 def test_the_smallest_motion_is_shown_whole() -> None:
     """.01 px at 100 times, noise of a grey level: where zero does not come last less of it is."""
     network = load_weights(find_weights("nano")).network

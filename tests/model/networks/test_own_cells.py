@@ -98,6 +98,20 @@ def test_the_displacement_that_explains_a_cell_tells_whose_it_is() -> None:
     assert evidence[0, :, inside].mean() > 0.9 * best[0, :, inside].mean()
 
 
+def test_what_stands_still_beside_a_moving_part_does_no_harm_in_its_layer() -> None:
+    """Told apart from the disc it is all the same, and the disc from it."""
+    own, share, true_px = _turning()
+    left, told = own.told_apart(_both(share))
+    drawn = own.out_of_place(_both(share), left)
+    inside, still = (
+        (share[0, 0] > 0.99) & (true_px.norm(dim=0) > 0.1),
+        F.max_pool2d(share, 5, 1, 2)[0, 0] < 0.01,
+    )
+    assert told[0][:, still].mean() < -0.5
+    assert drawn[0][:, still].mean() > -0.1
+    assert drawn[0][:, inside].mean() > 0.9 * told[0][:, inside].mean()
+
+
 def test_two_displacements_that_are_alike_tell_nothing() -> None:
     """A picture that moves as a whole under noise of eight grey levels: no cell is sure."""
     rng = torch.Generator().manual_seed(0)
