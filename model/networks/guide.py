@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from tremorscope.model.networks.windows import average, weighted_averages
 
-_WINDOWS_CELLS = (5, 7)
-"""Odd sides of cascaded averaging windows: cells near count more than those that another part of a colour may be in."""
 _NOISE_VARIANCE = (3 / 255) ** 2
 """Colours that differ by less tell nothing apart."""
 _LEAST_SURE = 0.01
@@ -18,7 +16,9 @@ _GUESS = 0.05
 """Weight of the guess, against 1 of a cell that is all uncovered."""
 
 
-def follow_colours(mask: Tensor, sure: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+def follow_colours(
+    mask: Tensor, sure: Tensor, colours: Tensor, windows: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
     """The linear function of the colours that fits the sure cells of a coarse mask best, in a window around each cell.
 
     A cell's colour is a mean over what the mask covers of it and what not. So a function that fits cells fits pixels,
@@ -29,13 +29,14 @@ def follow_colours(mask: Tensor, sure: Tensor, colours: Tensor) -> tuple[Tensor,
         mask: B x 1 x h x w.
         sure: weight of each cell, from 0 to 1, B x 1 x h x w.
         colours: mean of each cell, B x 3 x h x w.
+        windows: odd sides of cascaded averaging windows in cells.
 
     Returns:
         Slope B x 3 x h x w and level B x 1 x h x w: the mask is slope times colour, summed, plus level.
     """
     weight = sure + _LEAST_SURE  # (B, 1, h, w)
     each = torch.cat((colours, mask, colours * mask, _products(colours)), dim=1)  # (B, 13, h, w)
-    (*_, means) = weighted_averages(weight * each, weight, _WINDOWS_CELLS)
+    (*_, means) = weighted_averages(weight * each, weight, windows)
     colour, covered, together, squares = torch.split(means, [3, 1, 3, 6], dim=1)
     rr, rg, rb, gg, gb, bb = (squares - _products(colour)).unbind(1)  # B x h x w each
     rr, gg, bb = rr + _NOISE_VARIANCE, gg + _NOISE_VARIANCE, bb + _NOISE_VARIANCE

@@ -116,7 +116,7 @@ class LayersHead(nn.Module):
         if left is not None and rounds > 1:
             told = _told(trust, own.out_of_place(_shares((likely + told[:, :1]).sigmoid()), left))
         colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
-        slope, level = _mask(coarse + told, colours)
+        slope, level = _mask(coarse + told, colours, _MASK_CELLS if rounds > 1 else _MASK_CELLS_LEARNED)
         share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
         measured = own.measured(_shares(share), left)  # (B, 2, W, 2, h, w)
         upper, lower = map(self._displacement, layers, (flow, flow), measured.unbind(1))  # (B, 2, h, w) each
@@ -146,13 +146,13 @@ def _shares(upper: Tensor) -> Tensor:
     return torch.cat((upper, 1.0 - upper), dim=1)
 
 
-def _mask(coarse: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+def _mask(coarse: Tensor, colours: Tensor, windows: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """A rough mask as a linear function of the colours: its slope B x 3 x h x w and level B x 1 x h x w.
 
     By logits B x 3 x h x w of what is covered, of how sure that is, and of how far colours tell.
     """
     likely, sure, followed = torch.split(coarse.sigmoid(), [1, 1, 1], dim=1)  # (B, 1, h, w) each
-    slope, level = follow_colours(likely, sure, colours)
+    slope, level = follow_colours(likely, sure, colours, windows)
     return followed * slope, followed * level + (1.0 - followed) * likely
 
 
@@ -164,6 +164,11 @@ def _told(trust: Tensor, evidence: Tensor) -> Tensor:
     return torch.cat((likely, sure, torch.zeros_like(sure)), dim=1)
 
 
+_MASK_CELLS, _MASK_CELLS_LEARNED = (5, 7), (9,)
+"""Odd sides of cascaded windows in which a mask follows colours, outside training and in it.
+
+Cells near count more: another part of the same colour may stand still not far from one that moves.
+"""
 _TRUSTS = 2 * len(EVIDENCE_CELLS)
 """Decoded trusts in evidence, for the mask and for how sure it is."""
 _TRUST = 8.0

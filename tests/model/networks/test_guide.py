@@ -14,7 +14,7 @@ def follow(mask: Tensor, sure: Tensor, picture: Tensor) -> Tensor:
     side = picture.shape[3] // mask.shape[3]
     slope, level = (
         F.interpolate(each, scale_factor=float(side))
-        for each in follow_colours(mask, sure, F.avg_pool2d(picture, side))
+        for each in follow_colours(mask, sure, F.avg_pool2d(picture, side), (5, 7))
     )
     return (slope * picture).sum(dim=1, keepdim=True) + level
 
@@ -55,7 +55,7 @@ def test_cells_that_are_not_sure_take_what_those_of_their_colour_have() -> None:
 def test_without_colours_to_tell_apart_the_mask_is_the_mean_of_the_sure_cells() -> None:
     """Also of a grey picture, whose three colours are one."""
     mask, sure = torch.rand(2, 1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
-    slope, level = follow_colours(mask, sure, torch.full((1, 3, 24, 24), 0.2))
+    slope, level = follow_colours(mask, sure, torch.full((1, 3, 24, 24), 0.2), (5, 7))
     torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-3, rtol=0)
     around = (..., slice(7, 18), slice(7, 18))  # cells nearer than six, by how many of both windows hold them
     side = torch.tensor([1, 2, 3, 4, 5, 5, 5, 4, 3, 2, 1.0])
