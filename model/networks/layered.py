@@ -78,8 +78,8 @@ class LayersHead(nn.Module):
         if part is not None:
             outputs = outputs + self.ahead
         *layers, background, coarse, trust, sharp = torch.split(outputs, parts, dim=1)  # (B, part, h, w) each
-        rounds, trust = (1, F.softplus(trust)) if part is None else (self.rounds, _TRUST * F.softplus(trust))
-        slope, level, upper, lower = self._measured(layers, coarse, trust, flow, centred, own, rounds)
+        learns = part is None
+        slope, level, upper, lower = self._measured(layers, coarse, trust, flow, centred, own, learns)
         if part is not None:
             upper, lower = part * upper, part * lower
             slope, level, sharp = _decided(part, slope, level, sharp)
@@ -106,17 +106,18 @@ class LayersHead(nn.Module):
         flow: Tensor,
         centred: Tensor,
         own: OwnCells,
-        rounds: int,
+        learns: bool,
     ) -> tuple[Tensor, ...]:
         """Mask (slope and level, as `_mask`) and displacements of the layers, each by the other in turn."""
+        rounds, trust = (1, F.softplus(trust)) if learns else (self.rounds, _TRUST * F.softplus(trust))
         likely, left, told = coarse[:, :1], None, torch.zeros_like(coarse)
         for _ in range(rounds):
             left, evidence = own.told_apart(_shares((likely + told[:, :1]).sigmoid()), left)
             told = _told(trust, evidence)  # (B, 3, h, w)
-        if left is not None and rounds > 1:
+        if left is not None and not learns:
             told = _told(trust, own.out_of_place(_shares((likely + told[:, :1]).sigmoid()), left))
         colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
-        slope, level = _mask(coarse + told, colours, _MASK_CELLS if rounds > 1 else _MASK_CELLS_LEARNED)
+        slope, level = _mask(coarse + told, colours, _MASK_CELLS_LEARNED if learns else _MASK_CELLS)
         share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
         measured = own.measured(_shares(share), left)  # (B, 2, W, 2, h, w)
         upper, lower = map(self._displacement, layers, (flow, flow), measured.unbind(1))  # (B, 2, h, w) each
