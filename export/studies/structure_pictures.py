@@ -19,7 +19,7 @@ from tremorscope.model.evaluation.structures import structures
 from tremorscope.model.pairs.drawing import draw_picture
 
 METHODS = ("nano", "realtime", "baseline", "phase-based")
-KINDS = ("cable 2.4 px", "lattice 5 px", "turning disc")
+KINDS = ("cable 2.4 px", "neighbouring cables", "lattice 5 px", "turning disc")
 DISPLACEMENT_PX, TARGET_PX = 0.2, 10.0
 _SEEDS = (1, 6)
 _PICTURE_PX = 352

@@ -120,6 +120,9 @@ class LayersHead(nn.Module):
         slope, level = _mask(coarse + told, colours, _MASK_CELLS_LEARNED if learns else _MASK_CELLS)
         share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
         measured = own.measured(_shares(share), left)  # (B, 2, W, 2, h, w)
+        if not learns:
+            doubts = own.in_doubt(measured, _shares(share)).unbind(1)  # (B, W, h, w) each
+            layers = list(map(_doubted, layers, doubts))
         upper, lower = map(self._displacement, layers, (flow, flow), measured.unbind(1))  # (B, 2, h, w) each
         return slope, level, upper, lower
 
@@ -145,6 +148,13 @@ class LayersHead(nn.Module):
 def _shares(upper: Tensor) -> Tensor:
     """Shares of both layers by that of the upper: B x 1 x h x w -> B x 2 x h x w."""
     return torch.cat((upper, 1.0 - upper), dim=1)
+
+
+def _doubted(decoded: Tensor, doubts: Tensor) -> Tensor:
+    """Residual and logits of a layer, B x (2 + V + W + 1) x h x w, with doubts in its own windows, B x W x h x w."""
+    own = doubts.shape[1]
+    others, logits, zero = torch.split(decoded, [decoded.shape[1] - own - 1, own, 1], dim=1)
+    return torch.cat((others, logits + doubts, zero), dim=1)
 
 
 def _mask(coarse: Tensor, colours: Tensor, windows: tuple[int, ...]) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,10 @@ _NEAR_CELLS = 3
 """Side of the window of the displacement right around a cell."""
 _NEAR_COUNTS = 1.1
 """Weight of what that leaves: it has more freedom than that of a wide window."""
+_LEAST_DOUBT = 1e-3
+"""Least weight of a cell there, against 1 of one that is all the layer's own."""
+_DOUBT, _DOUBT_TIMES, _DOUBT_NOISE = 4.0, 4.0, 0.3
+"""A window that leaves more than so many times what the best leaves counts less by that power of it; and noise in both."""
 _AROUND_CELLS = 25
 """Side of the window whose mean says how well a layer's cells are explained."""
 EVIDENCE_CELLS = (1, 3, 3)
@@ -99,6 +103,25 @@ class OwnCells:
             )
         # Under more noise two layers have displacements of their own because their cells were chosen so.
         return torch.cat(found, dim=1) / (1.0 + usual / (_MUCH_NOISE * self._noise))
+
+    def in_doubt(self, measured: Tensor, shares: Tensor) -> Tensor:
+        """Logits, 0 or less, of each window's displacement of each layer: B x L x W x h x w.
+
+        Large windows average more noise away. Where one leaves several times what another leaves, it holds parts that
+        move differently.
+
+        Args:
+            measured: as `measured` returned it, B x L x W x 2 x h x w.
+            shares: of each cell that is the layer's, B x L x h x w in [0, 1].
+        """
+        windows = measured.shape[2]
+        px = measured.detach().flatten(1, 2) * (self.flow.stride / self.equations.gain).unsqueeze(1)
+        weights = shares.detach().square() + _LEAST_DOUBT  # (B, L, h, w)
+        left = self.left_by(px) * weights.repeat_interleave(windows, dim=1)  # (B, L W, h, w)
+        left = torch.unflatten(average(left, _NEAR_CELLS), 1, (-1, windows))  # (B, L, W, h, w)
+        left = left / average(weights, _NEAR_CELLS).unsqueeze(2) + _DOUBT_NOISE * self._noise
+        times = left / left.amin(dim=2, keepdim=True)
+        return -_DOUBT * (times / _DOUBT_TIMES).log().clamp(min=0.0)
 
     def left_by(self, displacements_px: Tensor) -> Tensor:
         """Energy of each cell's motion that displacements leave unexplained: B x L x 2 x h x w -> B x L x h x w."""
