@@ -30,7 +30,7 @@ _NEAR_COUNTS = 1.1
 _LEAST_DOUBT = 1e-3
 """Least weight of a cell there, against 1 of one that is all the layer's own."""
 _DOUBT, _DOUBT_TIMES, _DOUBT_NOISE = 4.0, 4.0, 0.3
-"""A window that leaves more than so many times what the best leaves counts less by that power of it; and noise in both."""
+"""Power of what a window leaves, over so many times what the best leaves, by which it counts less; noise in both."""
 _AROUND_CELLS = 25
 """Side of the window whose mean says how well a layer's cells are explained."""
 EVIDENCE_CELLS = (1, 3, 3)
