@@ -101,7 +101,7 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     for node in graph.graph.node:
-        if node.op_type in ("ReduceMean", "ReduceMax"):
+        if node.op_type in ("ReduceMean", "ReduceMax", "ReduceMin"):
             _restate_reduction(node, constants)
         if node.op_type == "Pad" and len(node.input) == 4 and not node.input[3]:
             del node.input[3:]

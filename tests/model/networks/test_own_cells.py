@@ -112,6 +112,18 @@ def test_what_stands_still_beside_a_moving_part_does_no_harm_in_its_layer() -> N
     assert drawn[0][:, inside].mean() > 0.9 * told[0][:, inside].mean()
 
 
+def test_a_large_window_is_in_doubt_where_parts_of_a_layer_move_differently() -> None:
+    """The disc and what stands still in one layer: three cells in from its rim; where all moves alike, nowhere."""
+    own, share, true_px = _turning()
+    every = _both(torch.ones_like(share))
+    doubts = own.in_doubt(own.measured(every), every)[0, 0]  # (W, h, w)
+    near = (F.max_pool2d(1.0 - share, 5, 1, 2)[0, 0] < 0.05) & (true_px.norm(dim=0) > 0.12)
+    assert doubts[-1][near].mean() < -2.0
+    assert doubts[:3, near].mean() > -0.1
+    whole = _own_cells(*(waves((moved_px, 0.0), shortest_px=6.0) for moved_px in (0.0, 0.05)))
+    assert whole.in_doubt(whole.measured(every), every)[0, 0].abs().max() < 0.1
+
+
 def test_two_displacements_that_are_alike_tell_nothing() -> None:
     """A picture that moves as a whole under noise of eight grey levels: no cell is sure."""
     rng = torch.Generator().manual_seed(0)
