@@ -100,16 +100,12 @@ class LeastSquaresFlow:
         windows: tuple[int, ...],
         affine_windows: tuple[int, ...] = (),
     ) -> Tensor:
-        """Displacement times gain in cells (x, y) of layers, each with its own weight of each cell, for each window.
+        """Displacement times gain in cells (x, y) of layers for each window, by their weights: B x L x W x 2 x h x w.
 
         Args:
-            equations: of the frame.
             weights: B x L x h x w, above 0.
             windows: odd sides of cascaded averaging windows in cells.
             affine_windows: sides of windows, twice an odd number, over which the displacement may vary linearly.
-
-        Returns:
-            B x L x W x 2 x h x w.
         """
         layers = weights.shape[1]
         # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
@@ -128,13 +124,7 @@ class LeastSquaresFlow:
     def widest(self, equations: Equations, weights: Tensor, window: int) -> Tensor:
         """Displacement in px of layers, each with its own weight of each cell, that may vary linearly over a window.
 
-        Args:
-            equations: of the frame.
-            weights: B x L x h x w, above 0.
-            window: side in cells, twice an odd number.
-
-        Returns:
-            B x L x 2 x h x w.
+        B x L x h x w, above 0, and the window's side in cells, twice an odd number -> B x L x 2 x h x w.
         """
         weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
         weighted = equations.products[:, :6].detach().repeat_interleave(weights.shape[1], dim=0) * weight

@@ -56,12 +56,7 @@ class LayersHead(nn.Module):
         self.register_buffer("ahead", outputs, persistent=False)
 
     def forward(
-        self,
-        cells: Tensor,
-        flow: Tensor,
-        centred: Tensor,
-        own: OwnCells,
-        part: Tensor | None = None,
+        self, cells: Tensor, flow: Tensor, centred: Tensor, own: OwnCells, part: Tensor | None = None
     ) -> Tensor:
         """The output of `RealtimeNetwork.decode`.
 
@@ -176,10 +171,7 @@ def _told(trust: Tensor, evidence: Tensor) -> Tensor:
 
 
 _MASK_CELLS, _MASK_CELLS_LEARNED = (5, 7), (9,)
-"""Odd sides of cascaded windows in which a mask follows colours, outside training and in it.
-
-Cells near count more: another part of the same colour may stand still not far from one that moves.
-"""
+"""Odd sides of cascaded windows in which a mask follows colours, outside training and in it."""
 _TRUSTS = 2 * len(EVIDENCE_CELLS)
 """Decoded trusts in evidence, for the mask and for how sure it is."""
 _TRUST = 8.0

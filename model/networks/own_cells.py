@@ -27,10 +27,8 @@ _NEAR_CELLS = 3
 """Side of the window of the displacement right around a cell."""
 _NEAR_COUNTS = 1.1
 """Weight of what that leaves: it has more freedom than that of a wide window."""
-_LEAST_DOUBT = 1e-3
-"""Least weight of a cell there, against 1 of one that is all the layer's own."""
-_DOUBT, _DOUBT_TIMES, _DOUBT_NOISE = 4.0, 4.0, 0.3
-"""Power of what a window leaves, over so many times what the best leaves, by which it counts less; noise in both."""
+_DOUBT, _DOUBT_TIMES, _DOUBT_NOISE, _DOUBT_LEAST = 4.0, 4.0, 0.3, 1e-3
+"""Power of what a window leaves over so many times what the best does, by which it counts less; noise; least weight."""
 _AROUND_CELLS = 25
 """Side of the window whose mean says how well a layer's cells are explained."""
 EVIDENCE_CELLS = (1, 3, 3)
@@ -83,10 +81,7 @@ class OwnCells:
 
         What the displacement right around a cell explains may be a part of its own, such as a cable beside another one
         that moves. Both have a colour; to call one of them sure and the other wrong would tell colours nothing.
-
-        Args:
-            shares: of each cell that is the layer's, B x L x h x w in [0, 1].
-            left: as `told_apart` returned it.
+        By the shares that `told_apart` would be given next, and what it left.
         """
         weights = self._weights(shares, left) + _LEAST_SHARE
         near = self.left_by(self.flow.around(self.equations, weights[:, :1], _NEAR_CELLS))  # (B, 1, h, w)
@@ -108,15 +103,11 @@ class OwnCells:
         """Logits, 0 or less, of each window's displacement of each layer: B x L x W x h x w.
 
         Large windows average more noise away. Where one leaves several times what another leaves, it holds parts that
-        move differently.
-
-        Args:
-            measured: as `measured` returned it, B x L x W x 2 x h x w.
-            shares: of each cell that is the layer's, B x L x h x w in [0, 1].
+        move differently. Displacements are those that `measured` gave for the shares.
         """
         windows = measured.shape[2]
         px = measured.detach().flatten(1, 2) * (self.flow.stride / self.equations.gain).unsqueeze(1)
-        weights = shares.detach().square() + _LEAST_DOUBT  # (B, L, h, w)
+        weights = shares.detach().square() + _DOUBT_LEAST  # (B, L, h, w)
         left = self.left_by(px) * weights.repeat_interleave(windows, dim=1)  # (B, L W, h, w)
         left = torch.unflatten(average(left, _NEAR_CELLS), 1, (-1, windows))  # (B, L, W, h, w)
         left = left / average(weights, _NEAR_CELLS).unsqueeze(2) + _DOUBT_NOISE * self._noise
