@@ -91,13 +91,15 @@ def test_a_file_that_is_written_to_in_use_is_told(graph: Path, tmp_path: Path) -
 @pytest.mark.alone
 def test_at_rest_its_file_is_not_held_in_memory() -> None:
     graph = SHIPPED_BUNDLES / "realtime" / "pairwise.onnx"
-    assert graph.stat().st_size > 8e6
+    size = graph.stat().st_size
+    assert size > 1e6
     tracemalloc.start()
     try:
         engine = OnnxRuntimeEngine(graph, width_px=64, height_px=48, threads=1)
-        assert tracemalloc.get_traced_memory()[0] > 8e6
+        held = tracemalloc.get_traced_memory()[0]
+        assert held > size
         engine.rest()
-        assert tracemalloc.get_traced_memory()[0] < 1e6
+        assert tracemalloc.get_traced_memory()[0] < held - 0.95 * size
     finally:
         tracemalloc.stop()
 
