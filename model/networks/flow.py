@@ -108,12 +108,8 @@ class LeastSquaresFlow:
             affine_windows: sides of windows, twice an odd number, over which the displacement may vary linearly.
         """
         layers = weights.shape[1]
-        # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
-        products, gain = (
-            each.detach().repeat_interleave(layers, dim=0) for each in (equations.products, equations.gain)
-        )
-        weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
-        weighted = products * weight  # (B L, 6 or 7, h, w)
+        gain = equations.gain.detach().repeat_interleave(layers, dim=0)
+        weighted, weight = _weighted(equations.products, weights)
         averaged = weighted_averages(weighted, weight, windows)
         found = [_solved(torch.stack(averaged, dim=2), equations.flat)[0]]  # (B L, W, 2, h, w)
         if affine_windows:
@@ -126,8 +122,7 @@ class LeastSquaresFlow:
 
         B x L x h x w, above 0, and the window's side in cells, twice an odd number -> B x L x 2 x h x w.
         """
-        weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
-        weighted = equations.products[:, :6].detach().repeat_interleave(weights.shape[1], dim=0) * weight
+        weighted, weight = _weighted(equations.products[:, :6], weights)
         found = _varying(weighted, weight, (window,), equations.flat)  # (B L, 1, 2, h, w)
         return torch.unflatten(found[:, 0], 0, (-1, weights.shape[1]))
 
@@ -136,9 +131,7 @@ class LeastSquaresFlow:
 
         B x L x h x w, above 0 -> B x L x 2 x h x w.
         """
-        weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
-        weighted = equations.products[:, :6].detach().repeat_interleave(weights.shape[1], dim=0) * weight
-        (averaged,) = weighted_averages(weighted, weight, (window,))
+        (averaged,) = weighted_averages(*_weighted(equations.products[:, :6], weights), (window,))
         found, _ = _solved(averaged.unsqueeze(2), equations.flat)  # (B L, 1, 2, h, w)
         return torch.unflatten(found[:, 0], 0, (-1, weights.shape[1]))
 
@@ -146,6 +139,13 @@ class LeastSquaresFlow:
         """Displacements in px, B x W x 2 x h x w, times the gain in cells."""
         cells = displacements * (gain / self.stride).unsqueeze(1)
         return cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
+
+
+def _weighted(products: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Products of cells times the weights that layers give them, (B L) x N x h x w, and those, (B L) x 1 x h x w."""
+    # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
+    weight = weights.detach().flatten(0, 1).unsqueeze(1)
+    return products.detach().repeat_interleave(weights.shape[1], dim=0) * weight, weight
 
 
 def _varying(

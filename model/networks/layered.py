@@ -73,8 +73,7 @@ class LayersHead(nn.Module):
         if part is not None:
             outputs = outputs + self.ahead
         *layers, background, coarse, trust, sharp = torch.split(outputs, parts, dim=1)  # (B, part, h, w) each
-        learns = part is None
-        slope, level, upper, lower = self._measured(layers, coarse, trust, flow, centred, own, learns)
+        slope, level, upper, lower = self._measured(layers, coarse, trust, flow, centred, own, part is None)
         if part is not None:
             upper, lower = part * upper, part * lower
             slope, level, sharp = _decided(part, slope, level, sharp)

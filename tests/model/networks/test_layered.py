@@ -41,7 +41,6 @@ def test_a_cable_swings_beside_still_ones_of_its_colour(name: str) -> None:
     scenes = structures([draw_picture(seed, 352) for seed in (1, 6)])["neighbouring cables"]
     magnifier = network_magnifier(load_weights(find_weights(name)).network)
     trial = judge({"": magnifier}, "", scenes, Conditions(0.2, 4.0, 1.0))[""]
-    print(trial)
     assert trial.centre_line_median_px < 0.5
     assert trial.ssim > 0.8
 
