@@ -113,7 +113,8 @@ class BandStep(nn.Module):
         gain = gain * (limit_px / torch.maximum(added_px, limit_px))
         decoded = self.network.decode(frame_01, motion, gain, self._halfway(frame_01, filtered))
         visible = F.interpolate((_VISIBLE_FROM_MASK * mask).clamp(0.0, 1.0), scale_factor=float(self.cell_px))
-        magnified_px = (255.0 * self.network.draw(frame_01, visible * decoded)).clamp(0.0, 255.0).round()
+        shown = type(decoded)(*(visible * each for each in decoded))
+        magnified_px = (255.0 * self.network.draw(frame_01, shown)).clamp(0.0, 255.0).round()
         activity = F.adaptive_avg_pool2d(energy, 1).reshape(1) / self.largest_energy
         return magnified_px.permute(0, 2, 3, 1).to(torch.uint8), next_state, activity
 

@@ -71,11 +71,11 @@ def answers(
     reference, frame, truth = film(scene, conditions, rng)
     moved, still = as_tensor(frame), as_tensor(reference)
     amplification = torch.tensor([conditions.amplification])
-    decoded = network.decode_pair(moved, moved - still, amplification)[:, :, :256, :256]
+    decoded = network.decode_pair(moved, moved - still, amplification)
     added_px = (conditions.target_px - conditions.displacement_px) * direction(scene)
     covered = torch.from_numpy(scene.coverage(conditions.target_px)).float()[None, None]
     behind = as_tensor(scene.background)
-    own_px, change = decoded[:, :2], decoded[:, 2:]
+    own_px, change = decoded
     return {
         "the network": network.draw(moved, decoded),
         "its displacement alone": warp(moved, own_px),
@@ -100,8 +100,8 @@ def least_squares_error(
     flow = LeastSquaresFlow(WINDOWS, 8, 4, MOVING)
     kernels = network.shape_encoder.weight
     motion, gain = network.motion(moved - still), torch.ones(1, 1, 1, 1)
-    found = 4 * flow.solve(flow.equations((moved + still) / 2, motion, gain, kernels))[0]
-    x, y = found[0::3].numpy(), found[1::3].numpy()
+    found, _ = flow.solve(flow.equations((moved + still) / 2, motion, gain, kernels))  # (1, W, 2, h, w)
+    x, y = (4 * found[0]).numpy().swapaxes(0, 1)
 
     def error(line: CentreLine) -> np.ndarray:
         at = tuple(np.clip((side / 4).astype(int), 0, 63) for side in (line.y_px, line.x_px))
@@ -135,7 +135,8 @@ def large_part_error(
     motion = network.motion(moved - still)  # (1, C, 64, 64), as all that follow
     equations = flow.equations((moved + still) / 2, motion, gain, kernels, moved)
     share = F.avg_pool2d(torch.from_numpy(scene.coverage(displacement_px)).float()[None, None], 4)
-    found = 4 * OwnCells(flow, equations, OWN, AFFINE).measured(share)[0, 0]  # (W, 2, 64, 64)
+    own = OwnCells(flow, equations, OWN, AFFINE)
+    found = 4 * own.in_cells(own.measured(share))[0, 0]  # (W, 2, 64, 64)
     true = F.avg_pool2d((_LANDS_PX - displacement_px) * VARYING[kind], 4)
     inside = share[0, 0] > 0.99
     error: np.ndarray = (found - true).norm(dim=1)[:, inside].mean(dim=1).numpy()

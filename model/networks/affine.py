@@ -18,8 +18,8 @@ _POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
 """Powers of x and y that two unknowns make together."""
 
 
-def in_the_middle(products: Tensor, windows: tuple[int, ...]) -> Tensor:
-    """Normal equations of the displacement in the middle of each window, over which it may vary linearly.
+def in_the_middle(products: Tensor, side: int) -> Tensor:
+    """Normal equations of the displacement in the middle of a window, over which it may vary linearly.
 
     With the gradient of the displacement as four more unknowns, which are eliminated (Schur's complement), what is left
     are equations of the same form as those of one displacement for the whole window.
@@ -27,24 +27,23 @@ def in_the_middle(products: Tensor, windows: tuple[int, ...]) -> Tensor:
     Args:
         products: xx, xy, yy, xm and ym of slopes (x, y) and motion (m), times each cell's weight, and that weight:
             B x 6 x h x w.
-        windows: odd sides of the windows, whose weights fall off as a raised cosine.
+        side: of the window, odd, whose weights fall off as a raised cosine.
 
     Returns:
-        The first five by the window's mean weight, of the first window for the whole batch, then of the next: (V B) x 5
-        x h x w.
+        The first five by the window's mean weight: B x 5 x h x w.
     """
-    moments = torch.cat([_moments(products, side) for side in windows])  # (V B, 32, h, w)
+    moments = _moments(products, side)  # (B, 32, h, w)
     places = torch.tensor(_PLACES, device=products.device)  # (6, 7)
     rows = moments.index_select(1, places.flatten())
-    rows = torch.unflatten(rows, 1, places.shape)  # (V B, 6, 7, h, w)
+    rows = torch.unflatten(rows, 1, places.shape)  # (B, 6, 7, h, w)
     of_x, of_y = _ENERGY
-    energy = moments[:, of_x : of_x + 1] + moments[:, of_y : of_y + 1]  # (V B, 1, h, w)
+    energy = moments[:, of_x : of_x + 1] + moments[:, of_y : of_y + 1]  # (B, 1, h, w)
     ridge = _RIDGE * torch.eye(*places.shape, device=products.device)
     ridge[_GRADIENT:] = 0.0
     rows = rows + ridge[..., None, None] * energy.unsqueeze(1)
     for _ in range(_GRADIENT):
         factor = rows[:, 1:, :1] / rows[:, :1, :1].clamp(min=_LEAST_PIVOT)
-        rows = rows[:, 1:, 1:] - factor * rows[:, :1, 1:]  # (V B, a row and a column less, h, w)
+        rows = rows[:, 1:, 1:] - factor * rows[:, :1, 1:]  # (B, a row and a column less, h, w)
     left = rows.flatten(1, 2).index_select(1, torch.tensor((0, 1, 4, 2, 5), device=products.device))
     return left / moments[:, _WEIGHT:-1].clamp(min=_LEAST_PIVOT)
 

@@ -76,11 +76,11 @@ class LeastSquaresFlow:
         products = torch.stack([each.sum(dim=1) for each in pairs], dim=1)  # (B, 6 or 7, h, w)
         return Equations(products, _ROUNDING_VARIANCE * kernels.square().sum(), gain)
 
-    def solve(self, equations: Equations) -> Tensor:
+    def solve(self, equations: Equations) -> tuple[Tensor, Tensor]:
         """Displacement times gain in cells (x, y), and the unexplained share of the motion (0 to 1), for each window.
 
         Returns:
-            B x 3 W x h x w for W windows: the plain windows first, then those that weight cells by their motion.
+            B x W x 2 x h x w and B x W x h x w: the plain windows first, then those that weight cells by their motion.
         """
         products, flat, gain = equations
         averaged = averages(products, self.windows_cells)  # a window each: (B, 6 or 7, h, w)
@@ -90,8 +90,7 @@ class LeastSquaresFlow:
         displacements, explained = _solved(torch.stack(averaged, dim=2), flat)
         # At gain 0 the output must not depend on the motion; below it, motion is taken away as surely as it is added.
         unexplained = 1.0 - gain.abs().clamp(max=1.0) * explained  # (B, W, h, w)
-        cells = self._in_cells(displacements, gain)  # (B, W, 2, h, w)
-        return torch.cat((cells, unexplained.unsqueeze(2)), dim=2).flatten(1, 2)  # (B, 3 W, h, w)
+        return self.in_cells(displacements, gain), unexplained
 
     def within(
         self,
@@ -100,80 +99,51 @@ class LeastSquaresFlow:
         windows: tuple[int, ...],
         affine_windows: tuple[int, ...] = (),
     ) -> Tensor:
-        """Displacement times gain in cells (x, y) of layers for each window, by their weights: B x L x W x 2 x h x w.
+        """Displacement in px (x, y) of layers for each window, by their weights: B x L x W x 2 x h x w.
 
         Args:
             weights: B x L x h x w, above 0.
             windows: odd sides of cascaded averaging windows in cells.
-            affine_windows: sides of windows, twice an odd number, over which the displacement may vary linearly.
+            affine_windows: sides of windows, two or four times an odd number, over which it may vary linearly.
         """
-        layers = weights.shape[1]
-        gain = equations.gain.detach().repeat_interleave(layers, dim=0)
-        weighted, weight = _weighted(equations.products, weights)
+        # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
+        weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
+        weighted = equations.products.detach().repeat_interleave(weights.shape[1], dim=0) * weight
         averaged = weighted_averages(weighted, weight, windows)
-        found = [_solved(torch.stack(averaged, dim=2), equations.flat)[0]]  # (B L, W, 2, h, w)
-        if affine_windows:
-            found.append(_varying(weighted, weight, affine_windows, equations.flat, averaged[-1]))
-        cells = self._in_cells(torch.cat(found, dim=1), gain)
-        return torch.unflatten(cells, 0, (-1, layers))
+        found = [_solved(torch.stack(averaged, dim=2), equations.flat)[0]] if windows else []  # (B L, W, 2, h, w)
+        wide = averaged[-1] if windows else None
+        varying = [_varying(weighted, weight, side, equations.flat, wide) for side in affine_windows]
+        found += [each.unsqueeze(1) for each in varying]
+        return torch.unflatten(torch.cat(found, dim=1), 0, (-1, weights.shape[1]))
 
-    def widest(self, equations: Equations, weights: Tensor, window: int) -> Tensor:
-        """Displacement in px of layers, each with its own weight of each cell, that may vary linearly over a window.
-
-        B x L x h x w, above 0, and the window's side in cells, twice an odd number -> B x L x 2 x h x w.
-        """
-        weighted, weight = _weighted(equations.products[:, :6], weights)
-        found = _varying(weighted, weight, (window,), equations.flat)  # (B L, 1, 2, h, w)
-        return torch.unflatten(found[:, 0], 0, (-1, weights.shape[1]))
-
-    def around(self, equations: Equations, weights: Tensor, window: int) -> Tensor:
-        """Displacement in px of layers, each with its own weight of each cell, over an odd window around each cell.
-
-        B x L x h x w, above 0 -> B x L x 2 x h x w.
-        """
-        (averaged,) = weighted_averages(*_weighted(equations.products[:, :6], weights), (window,))
-        found, _ = _solved(averaged.unsqueeze(2), equations.flat)  # (B L, 1, 2, h, w)
-        return torch.unflatten(found[:, 0], 0, (-1, weights.shape[1]))
-
-    def _in_cells(self, displacements: Tensor, gain: Tensor) -> Tensor:
-        """Displacements in px, B x W x 2 x h x w, times the gain in cells."""
-        cells = displacements * (gain / self.stride).unsqueeze(1)
-        return cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
+    def in_cells(self, displacements_px: Tensor, gain: Tensor) -> Tensor:
+        """Displacements, B x ... x 2 x h x w in px, times the gain in cells."""
+        cells_a_px = gain / self.stride
+        while cells_a_px.dim() < displacements_px.dim():
+            cells_a_px = cells_a_px.unsqueeze(1)
+        return (displacements_px * cells_a_px).clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
 
 
-def _weighted(products: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Products of cells times the weights that layers give them, (B L) x N x h x w, and those, (B L) x 1 x h x w."""
-    # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
-    weight = weights.detach().flatten(0, 1).unsqueeze(1)
-    return products.detach().repeat_interleave(weights.shape[1], dim=0) * weight, weight
-
-
-def _varying(
-    weighted: Tensor, weight: Tensor, windows: tuple[int, ...], flat: Tensor, wide: Tensor | None = None
-) -> Tensor:
-    """Displacements in px that may vary linearly over their windows: B x V x 2 x h x w.
+def _varying(weighted: Tensor, weight: Tensor, side: int, flat: Tensor, wide: Tensor | None) -> Tensor:
+    """Displacement in px that may vary linearly over its window: B x 2 x h x w.
 
     By weighted products B x 6 or 7 x h x w, their weight B x 1 x h x w, and averages of a wide window, B x 7 x h x w,
     whose curvature counts as a part of the slopes' energy; none without.
     """
-    # In pairs of cells along both axes, of which an odd last one has nothing: a fourth of the work.
-    cells = F.pad(torch.cat((weighted[:, :5], weight), dim=1), (0, 1, 0, 1))
-    middles = in_the_middle(
-        F.avg_pool2d(cells, 2), tuple(side // 2 for side in windows)
-    )  # (V B, 5, h/2, w/2)
+    # Middles of windows are as many cells apart as leave an odd side: a fourth of the work, or a sixteenth.
+    apart = 2 if side % 4 else 4
+    rows, columns = weight.shape[2:]
+    cells = F.pad(torch.cat((weighted[:, :5], weight), dim=1), (0, apart - 1, 0, apart - 1))
+    middles = in_the_middle(F.avg_pool2d(cells, apart), side // apart)  # (B, 5, h / apart, w / apart)
     # The motion's own energy, which only tells how much is explained, is not asked for.
     rest = [torch.zeros_like(middles[:, :1])]
     if wide is not None:
-        spread = torch.cat(len(windows) * [wide[:, :, ::2, ::2]])  # (V B, 7, h/2, w/2)
+        spread = wide[:, :, ::apart, ::apart]  # (B, 7, h / apart, w / apart)
         part = spread[:, 6:] / (spread[:, 0:1] + spread[:, 2:3] + flat)
         rest.append((middles[:, 0:1] + middles[:, 2:3]) * part)
-    solved = _solved(torch.cat((middles, *rest), dim=1).unsqueeze(2), flat)[0].squeeze(
-        1
-    )  # (V B, 2, h/2, w/2)
+    solved = _solved(torch.cat((middles, *rest), dim=1).unsqueeze(2), flat)[0].squeeze(1)
     # Linear between the windows' middles, as it is within a window.
-    rows, columns = weight.shape[2:]
-    between = F.interpolate(solved, scale_factor=2.0, mode="bilinear")[:, :, :rows, :columns]
-    return torch.unflatten(between, 0, (len(windows), -1)).transpose(0, 1)
+    return F.interpolate(solved, scale_factor=float(apart), mode="bilinear")[:, :, :rows, :columns]
 
 
 def _solved(averaged: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,7 +178,7 @@ _LARGEST_FLOW_CELLS = 8.0
 _ALONG = 3 / 4
 
 
-def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
+def warp(frame: Tensor, displacement_px: Tensor, filmed_px: tuple[int, int] | None = None) -> Tensor:
     """Backward warp: the result at x is the frame at x - displacement(x).
 
     Bilinear between pixels; outside, the border's pixels are repeated.
@@ -216,11 +186,13 @@ def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
     Args:
         frame: B x C x H x W.
         displacement_px: B x 2 (x, y) x H x W.
+        filmed_px: height and width of what is filmed, in the upper left of the frame; None: all of it.
 
     Returns:
         B x C x H x W.
     """
     height, width = frame.shape[2:]
+    filmed_height, filmed_width = filmed_px or (height, width)
     # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1. Integer ranges,
     # for the step graph: TensorRT takes them as shapes, floating-point ones only with restrictions.
     x, y = (
@@ -231,7 +203,7 @@ def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
     y = y[:, None] - displacement_px[:, 1] * (2.0 / height)
     # Clamped here, so that nothing outside is read: ONNX Runtime has a kernel for zeros there that takes a third of the
     # time of that which repeats the border (microsoft/onnxruntime pull request 27359).
-    edges = (1.0 - 1.0 / length for length in (width, height))
-    x, y = (each.clamp(min=-edge, max=edge) for each, edge in zip((x, y), edges, strict=True))
+    x = x.clamp(min=1.0 / width - 1.0, max=(2.0 * filmed_width - 1.0) / width - 1.0)
+    y = y.clamp(min=1.0 / height - 1.0, max=(2.0 * filmed_height - 1.0) / height - 1.0)
     grid = torch.stack((x, y), dim=-1)  # (B, H, W, 2)
     return F.grid_sample(frame, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

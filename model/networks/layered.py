@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,28 +16,44 @@ from tremorscope.model.networks.guide import beside, follow_colours
 from tremorscope.model.networks.own_cells import EVIDENCE_CELLS, OwnCells
 
 
-def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-    """Composite two layers of a frame, each warped by its own displacement.
+class Layers(NamedTuple):
+    """Two layers of a frame, on the frame as it is, where the edges are seen; each moves by its own displacement.
 
-    The mask of the upper layer and the fill of the lower one are drawn on the unmoved frame, where the edges are
-    seen, and are warped with their layers.
+    All have H x W rounded up to whole cells.
+    """
+
+    upper_px: Tensor
+    """Displacement of the upper layer (x, y) in px: B x 2 x H x W."""
+    lower_px: Tensor
+    """Displacement of the lower layer, as that."""
+    mask: Tensor
+    """Share of each pixel that the upper layer covers, in [0, 1]: B x 1 x H x W."""
+    filled: Tensor
+    """Change of the lower layer's colours: B x 3 x H x W."""
+
+
+def draw_layers(
+    picture: Tensor, layers: Layers, filmed_px: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Composite two layers of a picture, each warped by its own displacement, and the mask and the fill with them.
 
     Args:
-        frame: B x 3 x H x W in [0, 1].
-        decoded: B x 8 x H x W, as `RealtimeNetwork.decode` gives it.
+        picture: B x 3 x H x W, as large as its layers.
+        layers: of the picture.
+        filmed_px: height and width of what is filmed, in the upper left of the picture; None: all of it.
 
     Returns:
         The picture, B x 3 x H x W, and the displacement of its content in px, B x 2 x H x W.
     """
-    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)  # (B, each, H, W)
-    upper = warp(torch.cat((frame, mask), dim=1), upper_px)  # (B, 4, H, W)
-    lower = warp(frame + filled, lower_px)  # (B, 3, H, W)
-    shown = upper[:, 3:]  # (B, 1, H, W), coverage by the upper layer
-    return lower + shown * (upper[:, :3] - lower), lower_px + shown * (upper_px - lower_px)
+    upper = warp(torch.cat((picture, layers.mask), dim=1), layers.upper_px, filmed_px)  # (B, 4, H, W)
+    lower = warp(picture + layers.filled, layers.lower_px, filmed_px)  # (B, 3, H, W)
+    upper, shown = torch.split(upper, [3, 1], dim=1)
+    added_px = layers.lower_px + shown * (layers.upper_px - layers.lower_px)
+    return lower + shown * (upper - lower), added_px
 
 
 class LayersHead(nn.Module):
-    """Cells to two smooth displacements, a mask, and what is behind it: B x C x h x w -> B x 8 x H x W.
+    """Cells to two smooth displacements, a mask, and what is behind it: B x C x h x w -> layers of the frame.
 
     The mask's logit is a linear function of the frame's colours, fitted to a decoded coarse mask where that is sure, or
     the coarse mask itself, by a decoded share; plus a decoded logit of each pixel. Each displacement is a decoded
@@ -48,27 +65,26 @@ class LayersHead(nn.Module):
     def __init__(self, channels: int, scale: int, rounds: int, ahead: tuple[float, ...]) -> None:
         """``ahead`` are logits outside training: of each window's displacement, and at last of one of zero."""
         super().__init__()
-        self.scale, self.windows, self.rounds = scale, len(ahead) - 1, rounds
+        self.scale, self.outputs, self.rounds = scale, 2 + len(ahead), rounds
         rest = 3 + 3 + _TRUSTS + scale * scale
-        self.conv = convolution(channels, 2 * (2 + len(ahead)) + rest, 3)
+        self.conv = convolution(channels, 2 * self.outputs + rest, 3)
         layer = torch.tensor((0.0, 0.0, *ahead))
         outputs = torch.cat((layer, layer, torch.zeros(rest))).reshape(1, -1, 1, 1)
         self.register_buffer("ahead", outputs, persistent=False)
 
     def forward(
         self, cells: Tensor, flow: Tensor, centred: Tensor, own: OwnCells, part: Tensor | None = None
-    ) -> Tensor:
+    ) -> Layers:
         """The output of `RealtimeNetwork.decode`.
 
         Args:
             cells: B x C x h x w.
-            flow: B x 3 W x h x w, as `LeastSquaresFlow.solve` gives it.
+            flow: B x W x 2 x h x w, displacements in cells as `LeastSquaresFlow.solve` gives them.
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
             own: measures layers over their own cells.
             part: of the displacements, that is to be drawn: B x 1 x 1 x 1 or B x 1 x h x w; None: all.
         """
-        each = 2 + self.windows + 1
-        parts = [each, each, 3, 3, _TRUSTS, self.scale**2]
+        parts = [self.outputs, self.outputs, 3, 3, _TRUSTS, self.scale**2]
         outputs = self.conv(cells)  # (B, N, h, w)
         if part is not None:
             outputs = outputs + self.ahead
@@ -81,16 +97,15 @@ class LayersHead(nn.Module):
         upper = turned_whole(upper)
         upper = warp(upper, upper)
         # Decoded in cells, so that all outputs of the convolution are of the order of one.
-        both = self.scale * torch.cat((upper, lower), dim=1)  # (B, 4, h, w)
-        smooth = self._between(torch.cat((both, slope, level), dim=1))  # (B, 8, H, W)
-        moved, slope, level = torch.split(smooth, [4, 3, 1], dim=1)
-        by_colour = _steep((slope * centred).sum(dim=1, keepdim=True) + level)  # (B, 1, H, W)
-        mask = (by_colour + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
-        behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
+        upper, lower = self.scale * upper, self.scale * lower  # (B, 2, h, w) each, in px
         # Where both layers move alike nothing is uncovered: whole and still pictures stay as sharp as they are.
-        apart_px = moved[:, :2] - moved[:, 2:]  # (B, 2, H, W)
-        uncovers = apart_px.square().sum(dim=1, keepdim=True).clamp(max=1.0)  # (B, 1, H, W)
-        return torch.cat((moved, mask, uncovers * mask * (behind - centred)), dim=1)
+        uncovers = (upper - lower).square().sum(dim=1, keepdim=True).clamp(max=1.0)  # (B, 1, h, w)
+        by_colour = (self._between(_STEEP * slope) * centred).sum(dim=1, keepdim=True)  # (B, 1, H, W)
+        mask = by_colour + self._between(_STEEP * (level - 0.5)) + F.pixel_shuffle(4.0 * sharp, self.scale)
+        mask = mask.sigmoid()  # (B, 1, H, W)
+        behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
+        filled = self._between(uncovers) * mask * (behind - centred)
+        return Layers(self._between(upper), self._between(lower), mask, filled)
 
     def _measured(
         self,
@@ -104,51 +119,46 @@ class LayersHead(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Mask (slope and level, as `_mask`) and displacements of the layers, each by the other in turn."""
         rounds, trust = (1, F.softplus(trust)) if learns else (self.rounds, _TRUST * F.softplus(trust))
-        likely, left, told = coarse[:, :1], None, torch.zeros_like(coarse)
+        told, more = None, torch.zeros_like(coarse)  # (B, 3, h, w)
         for _ in range(rounds):
-            left, evidence = own.told_apart(_shares((likely + told[:, :1]).sigmoid()), left)
-            told = _told(trust, evidence)  # (B, 3, h, w)
-        if left is not None and not learns:
-            told = _told(trust, own.out_of_place(_shares((likely + told[:, :1]).sigmoid()), left))
+            told = own.told_apart(_shares((coarse + more)[:, :1].sigmoid()), told)
+            more = _more(trust, told.evidence)
+        if told is not None and not learns:
+            more = _more(trust, own.out_of_place(_shares((coarse + more)[:, :1].sigmoid()), told))
         colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
-        slope, level = _mask(coarse + told, colours, _MASK_CELLS_LEARNED if learns else _MASK_CELLS)
-        share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
-        measured = own.measured(_shares(share), left)  # (B, 2, W, 2, h, w)
-        if not learns:
-            doubts = own.in_doubt(measured, _shares(share)).unbind(1)  # (B, W, h, w) each
-            layers = list(map(_doubted, layers, doubts))
-        upper, lower = map(self._displacement, layers, (flow, flow), measured.unbind(1))  # (B, 2, h, w) each
+        slope, level = _mask(coarse + more, colours, _MASK_CELLS_LEARNED if learns else _MASK_CELLS)
+        share = (_STEEP * ((slope * colours).sum(dim=1, keepdim=True) + level - 0.5)).sigmoid()  # (B, 1, h, w)
+        measured_px = own.measured(_shares(share), told)  # (B, 2, W, 2, h, w)
+        measured = own.in_cells(measured_px).unbind(1)  # (B, W, 2, h, w) each
+        counts = (None, None) if learns else own.unmixed(measured_px, _shares(share)).unbind(1)  # (B, W, h, w) each
+        upper, lower = map(self._displacement, layers, (flow, flow), measured, counts)  # (B, 2, h, w) each
         return slope, level, upper, lower
 
     def _between(self, cells: Tensor) -> Tensor:
         """Cells to pixels, bilinear: straight lines stay straight."""
         return F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
 
-    def _displacement(self, decoded: Tensor, flow: Tensor, own: Tensor) -> Tensor:
+    @staticmethod
+    def _displacement(decoded: Tensor, flow: Tensor, own: Tensor, counts: Tensor | None) -> Tensor:
         """A layer's displacement in cells: B x 2 x h x w.
 
-        Residual and weights B x (2 + W + 1) x h x w; flow B x 3 V x h x w; measured on its own B x (W - V) x 2 x h x w.
+        Residual and logits B x (2 + V + W + 1) x h x w; flow B x V x 2 x h x w; measured on its own B x W x 2 x h x w,
+        which may count less, B x W x h x w.
         """
-        measured = torch.stack((flow[:, 0::3], flow[:, 1::3]), dim=2)  # (B, V, 2, h, w)
-        measured = torch.cat((measured, own), dim=1)  # (B, W, 2, h, w)
-        logits = decoded[:, 2:]  # (B, W + 1, h, w); the last is that of zero
+        residual, logits = torch.split(decoded, [2, decoded.shape[1] - 2], dim=1)  # the last is that of zero
         # A softmax written out: ONNX Runtime turns a tensor over to compute one over its channels.
-        weights = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
-        summed = (weights[:, : self.windows].unsqueeze(2) * measured).sum(dim=1)  # (B, 2, h, w)
-        mean: Tensor = summed / weights.sum(dim=1, keepdim=True)
-        return decoded[:, :2] + mean
+        weights = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()  # (B, V + W + 1, h, w)
+        of_all, of_own, of_zero = torch.split(weights, [flow.shape[1], own.shape[1], 1], dim=1)
+        if counts is not None:
+            of_own = of_own * counts
+        summed = (of_all.unsqueeze(2) * flow).sum(dim=1) + (of_own.unsqueeze(2) * own).sum(dim=1)  # (B, 2, h, w)
+        together = of_all.sum(dim=1, keepdim=True) + of_own.sum(dim=1, keepdim=True) + of_zero
+        return residual + summed / together
 
 
 def _shares(upper: Tensor) -> Tensor:
     """Shares of both layers by that of the upper: B x 1 x h x w -> B x 2 x h x w."""
     return torch.cat((upper, 1.0 - upper), dim=1)
-
-
-def _doubted(decoded: Tensor, doubts: Tensor) -> Tensor:
-    """Residual and logits of a layer, B x (2 + V + W + 1) x h x w, with doubts in its own windows, B x W x h x w."""
-    own = doubts.shape[1]
-    others, logits, zero = torch.split(decoded, [decoded.shape[1] - own - 1, own, 1], dim=1)
-    return torch.cat((others, logits + doubts, zero), dim=1)
 
 
 def _mask(coarse: Tensor, colours: Tensor, windows: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -161,7 +171,7 @@ def _mask(coarse: Tensor, colours: Tensor, windows: tuple[int, ...]) -> tuple[Te
     return followed * slope, followed * level + (1.0 - followed) * likely
 
 
-def _told(trust: Tensor, evidence: Tensor) -> Tensor:
+def _more(trust: Tensor, evidence: Tensor) -> Tensor:
     """Addition to the logits of a rough mask by evidence, and by a decoded trust in it: B x 3 x h x w."""
     of_mask, of_sure = torch.split(trust, 2 * [len(EVIDENCE_CELLS)], dim=1)  # (B, 3, h, w) each
     likely = (of_mask * evidence).sum(dim=1, keepdim=True)  # (B, 1, h, w)
@@ -187,6 +197,5 @@ def _decided(part: Tensor, slope: Tensor, level: Tensor, sharp: Tensor) -> tuple
     return certain * slope, certain * (level - 0.5 + 0.125 * (1.0 - part)) + 0.5, certain * sharp
 
 
-def _steep(share: Tensor) -> Tensor:
-    """Logit of a mask from a rough one in [0, 1]."""
-    return 8.0 * (share - 0.5)
+_STEEP = 8.0
+"""Slope of the logit of a mask by the rough one in [0, 1]."""

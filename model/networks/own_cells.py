@@ -6,6 +6,8 @@ Each in turn, as expectation and maximisation in layered motion estimation (Jeps
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,12 +29,28 @@ _NEAR_CELLS = 3
 """Side of the window of the displacement right around a cell."""
 _NEAR_COUNTS = 1.1
 """Weight of what that leaves: it has more freedom than that of a wide window."""
-_DOUBT, _DOUBT_TIMES, _DOUBT_NOISE, _DOUBT_LEAST = 4.0, 4.0, 0.3, 1e-3
-"""Power of what a window leaves over so many times what the best does, by which it counts less; noise; least weight."""
+_DOUBT_TIMES, _DOUBT_SQUARED, _DOUBT_NOISE, _DOUBT_LEAST = 4.0, 2, 0.3, 1e-3
+"""A window that leaves more than so many times what the best does counts less, by that so often squared; noise; least
+weight."""
 _AROUND_CELLS = 25
 """Side of the window whose mean says how well a layer's cells are explained."""
 EVIDENCE_CELLS = (1, 3, 3)
 """Odd sides of cascaded averaging windows over which the layers are compared."""
+
+
+class Told(NamedTuple):
+    """Cells told apart by their motion."""
+
+    left: Tensor
+    """Energy of each cell's motion that each layer leaves: B x L x h x w."""
+    usual: Tensor
+    """What is left of the cells around, B x 1 x h x w."""
+    evidence: Tensor
+    """Which of two layers explains a cell, over the cell and over two windows around it: B x 3 x h x w.
+
+    It is 1 where the first layer alone explains the motion and - 1 where the second does; 0 where both explain it
+    alike, or noise decides.
+    """
 
 
 @dataclass(frozen=True)
@@ -44,52 +62,47 @@ class OwnCells:
     windows: tuple[int, ...]
     affine_windows: tuple[int, ...]
 
-    def measured(self, shares: Tensor, left: Tensor | None = None) -> Tensor:
-        """Displacement times gain in cells of each layer: B x L x W x 2 x h x w.
+    def measured(self, shares: Tensor, told: Told | None = None) -> Tensor:
+        """Displacement of each layer in px: B x L x W x 2 x h x w.
 
         A layer that has no share is measured as if it had all.
 
         Args:
             shares: of each cell that is the layer's, B x L x h x w in [0, 1].
-            left: of its motion, as `told_apart` gives it; cells that the last displacement leaves much of weigh less.
-                Such are those at the rim of a part, where filters reach over it.
+            told: by the last displacement; cells that it leaves much of weigh less. Such are those at the rim of a
+                part, where filters reach over it.
         """
-        weights = self._weights(shares, left) + _LEAST_SHARE
+        weights = self._weights(shares, told and told.left) + _LEAST_SHARE
         return self.flow.within(self.equations, weights, self.windows, self.affine_windows)
 
-    def told_apart(self, shares: Tensor, left: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Motion that each layer leaves of each cell, B x L x h x w, and which of two explains it: B x 3 x h x w.
+    def told_apart(self, shares: Tensor, told: Told | None = None) -> Told:
+        """Cells told apart by shares, B x L x h x w in [0, 1], and by what they were told before.
 
         By displacements over the widest window, because a part is told from what is around it where both are seen.
-        The latter is 1 where the first layer alone explains the motion and - 1 where the second does, over a cell and
-        over two windows around it; 0 where both explain it alike, or noise decides.
-
-        Args:
-            shares: of each cell that is the layer's, B x L x h x w in [0, 1].
-            left: as this returned it before.
         """
         inside = average(shares.detach(), 3)  # (B, L, h, w)
         for _ in range(_SQUARED):
             inside = inside.square()
         # Filters reach over a part's rim; a thin part has nothing else.
-        weights = self._weights(shares, left) * (_RIM + inside) + _LEAST_SHARE
-        left = self.left_by(self.flow.widest(self.equations, weights, self.affine_windows[-1]))
-        return left, self._evidence(left, weights)
+        weights = self._weights(shares, told and told.left) * (_RIM + inside) + _LEAST_SHARE
+        widest = self.flow.within(self._plain, weights, (), self.affine_windows[-1:])  # (B, L, 1, 2, h, w)
+        left = self.left_by(widest[:, :, 0])
+        usual = _mean((weights * left).sum(dim=1, keepdim=True), weights.sum(dim=1, keepdim=True))
+        return Told(left, usual, self._evidence(left, usual))
 
-    def out_of_place(self, shares: Tensor, left: Tensor) -> Tensor:
+    def out_of_place(self, shares: Tensor, told: Told) -> Tensor:
         """Evidence as `told_apart` gives it, of cells that do harm in the first layer: for the mask that is drawn.
 
         What the displacement right around a cell explains may be a part of its own, such as a cable beside another one
         that moves. Both have a colour; to call one of them sure and the other wrong would tell colours nothing.
-        By the shares that `told_apart` would be given next, and what it left.
+        By the shares that `told_apart` would be given next.
         """
-        weights = self._weights(shares, left) + _LEAST_SHARE
-        near = self.left_by(self.flow.around(self.equations, weights[:, :1], _NEAR_CELLS))  # (B, 1, h, w)
-        first, second = torch.split(left, [1, 1], dim=1)
-        return self._evidence(torch.cat((torch.minimum(first, _NEAR_COUNTS * near), second), dim=1), weights)
+        first, second = torch.split(told.left, [1, 1], dim=1)
+        weights = self._weights(shares[:, :1], first) + _LEAST_SHARE
+        near = self.left_by(self.flow.within(self._plain, weights, (_NEAR_CELLS,))[:, 0])  # (B, 1, h, w)
+        return self._evidence(torch.cat((torch.minimum(first, _NEAR_COUNTS * near), second), dim=1), told.usual)
 
-    def _evidence(self, left: Tensor, weights: Tensor) -> Tensor:
-        usual = _mean((weights * left).sum(dim=1, keepdim=True), weights.sum(dim=1, keepdim=True))
+    def _evidence(self, left: Tensor, usual: Tensor) -> Tensor:
         found, around = [], left
         for window in EVIDENCE_CELLS:
             around = average(around, window)
@@ -99,25 +112,29 @@ class OwnCells:
         # Under more noise two layers have displacements of their own because their cells were chosen so.
         return torch.cat(found, dim=1) / (1.0 + usual / (_MUCH_NOISE * self._noise))
 
-    def in_doubt(self, measured: Tensor, shares: Tensor) -> Tensor:
-        """Logits, 0 or less, of each window's displacement of each layer: B x L x W x h x w.
+    def in_cells(self, measured_px: Tensor) -> Tensor:
+        """Displacements that `measured` gave, times the gain in cells."""
+        return self.flow.in_cells(measured_px, self.equations.gain.detach())
+
+    def unmixed(self, measured_px: Tensor, shares: Tensor) -> Tensor:
+        """How much each window's displacement of each layer counts, from 0 to 1: B x L x W x h x w.
 
         Large windows average more noise away. Where one leaves several times what another leaves, it holds parts that
         move differently. Displacements are those that `measured` gave for the shares.
         """
-        windows = measured.shape[2]
-        px = measured.detach().flatten(1, 2) * (self.flow.stride / self.equations.gain).unsqueeze(1)
+        windows = measured_px.shape[2]
         weights = shares.detach().square() + _DOUBT_LEAST  # (B, L, h, w)
-        left = self.left_by(px) * weights.repeat_interleave(windows, dim=1)  # (B, L W, h, w)
+        left = self.left_by(measured_px.flatten(1, 2)) * weights.repeat_interleave(windows, dim=1)  # (B, L W, h, w)
         left = torch.unflatten(average(left, _NEAR_CELLS), 1, (-1, windows))  # (B, L, W, h, w)
         left = left / average(weights, _NEAR_CELLS).unsqueeze(2) + _DOUBT_NOISE * self._noise
-        times = left / left.amin(dim=2, keepdim=True)
-        return -_DOUBT * (times / _DOUBT_TIMES).log().clamp(min=0.0)
+        counts = (_DOUBT_TIMES * left.amin(dim=2, keepdim=True) / left).clamp(max=1.0)
+        for _ in range(_DOUBT_SQUARED):
+            counts = counts.square()
+        return counts
 
     def left_by(self, displacements_px: Tensor) -> Tensor:
         """Energy of each cell's motion that displacements leave unexplained: B x L x 2 x h x w -> B x L x h x w."""
-        products = self.equations.products[:, :6].detach()
-        xx, xy, yy, xm, ym, mm = torch.split(products, 6 * [1], dim=1)  # (B, 1, h, w) each
+        xx, xy, yy, xm, ym, mm = torch.split(self._plain.products, 6 * [1], dim=1)  # (B, 1, h, w) each
         x, y = displacements_px[:, :, 0], displacements_px[:, :, 1]  # (B, L, h, w) each
         left: Tensor = mm + x * (x * xx + 2.0 * y * xy + 2.0 * xm) + y * (y * yy + 2.0 * ym)
         return left.clamp(min=0.0)
@@ -128,6 +145,11 @@ class OwnCells:
             usual = _mean(weights * left, weights) + self._noise  # (B, L, h, w)
             weights = weights * (usual / (usual + left)).square()
         return weights
+
+    @cached_property
+    def _plain(self) -> Equations:
+        """Equations without the curvature, by which cells are told apart."""
+        return self.equations._replace(products=self.equations.products[:, :6].detach())
 
     @property
     def _noise(self) -> Tensor:

@@ -5,7 +5,7 @@ arXiv 2403.01898, with a warp and a least-squares displacement beside (docs/netw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from tremorscope.model.networks.blocks import (
     dilated_convolutions,
 )
 from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, warp
-from tremorscope.model.networks.layered import LayersHead, draw_layers
+from tremorscope.model.networks.layered import Layers, LayersHead, draw_layers
 from tremorscope.model.networks.own_cells import OwnCells
 from tremorscope.model.networks.slopes import smooth_kernels
 
@@ -56,7 +56,7 @@ class RealtimeConfig:
     flow_layer_windows_cells: tuple[int, ...] = ()
     """The same, for each layer of the skip layers over its own cells, as the mask has them; not features."""
     flow_affine_windows_cells: tuple[int, ...] = ()
-    """Sides, twice an odd number, of windows as those, over which the layer's displacement may vary linearly."""
+    """Sides, two or four times an odd number, of windows as those, over which a layer's displacement may vary linearly."""
     flow_rounds: int = 3
     """Rounds that tell cells apart by the layer whose displacement explains them, before layers are measured."""
     flow_affine_lead: float = 0.0
@@ -81,8 +81,8 @@ class RealtimeConfig:
             raise ValueError("decoder_scale must be a multiple of encoder_stride")
         if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
             raise ValueError("encoder_kernel must be encoder_stride plus an even number")
-        if any(side % 4 != 2 for side in self.flow_affine_windows_cells):
-            raise ValueError("flow_affine_windows_cells: sides must be twice an odd number")
+        if any(side % 8 in (0, 1, 3, 5, 7) for side in self.flow_affine_windows_cells):
+            raise ValueError("flow_affine_windows_cells: sides must be two or four times an odd number")
         if self.skip == "layers" and not (self.flow_layer_windows_cells and self.flow_affine_windows_cells):
             raise ValueError("skip: layers needs flow_layer_windows_cells and flow_affine_windows_cells")
         if self.skip == "layers" and self.decoder_scale != self.encoder_stride:
@@ -94,6 +94,19 @@ class RealtimeConfig:
         own, varying = len(self.flow_layer_windows_cells), len(self.flow_affine_windows_cells)
         windows = of_all * (-self.flow_all_lag,) + own * (0.0,) + varying * (self.flow_affine_lead,)
         return (*windows, -self.flow_zero_lag)
+
+
+class Warped(NamedTuple):
+    """A decoded change of a frame, with H and W rounded up to whole cells."""
+
+    displacement_px: Tensor
+    """Displacement (x, y) in px, by which the frame is warped: B x 2 x H x W."""
+    change: Tensor
+    """Change of the colours after that: B x 3 x H x W."""
+
+
+Decoded: TypeAlias = Layers | Warped
+"""What is decoded, by the configured skip."""
 
 
 class RealtimeNetwork(nn.Module):
@@ -147,7 +160,7 @@ class RealtimeNetwork(nn.Module):
         motion: Tensor,
         gain: Tensor,
         halfway: Tensor | tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
+    ) -> Decoded:
         """Decode the change of the frame that ``gain`` times a ``motion`` makes; `draw` applies it.
 
         Args:
@@ -158,10 +171,7 @@ class RealtimeNetwork(nn.Module):
                 as `model.networks.flow.slopes` gives them.
 
         Returns:
-            By the configured skip, with H and W rounded up to whole cells; all zero changes nothing:
-            warped: B x 5 x H x W, displacement (x, y) in px, change of the colours;
-            layers: B x 8 x H x W, displacement of the upper and of the lower layer (x, y) in px, mask of the upper in
-            [0, 1], change of the lower's colours.
+            By the configured skip, with H and W rounded up to whole cells; all zero changes nothing.
         """
         part = None
         if self.config.skip == "layers" and not self.training:
@@ -170,47 +180,43 @@ class RealtimeNetwork(nn.Module):
             gain, part = sure, gain / sure
         picture = frame if halfway is None else halfway  # (B, 3, H, W)
         equations = self.flow.equations(picture, motion, gain, self.shape_encoder.weight, frame)
-        # (B, C, h, w) each, the last B x 3 W
-        features = [self.texture(frame), gain * motion, self.flow.solve(equations)]
-        return self.decode_features(torch.cat(features, dim=1), frame, equations, part)  # (B, N, H, W)
+        return self.decode_features(frame, motion, equations, part)
 
     def decode_features(
-        self, features: Tensor, frame: Tensor, equations: Equations, part: Tensor | None = None
-    ) -> Tensor:
-        """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W.
-
-        For layers the frame, B x 3 x H x W in [0, 1], guides the mask, the flow's equations measure each layer, and
-        ``part`` of their displacement is drawn, sized as a gain.
-        """
-        config = self.config
+        self, frame: Tensor, motion: Tensor, equations: Equations, part: Tensor | None = None
+    ) -> Decoded:
+        """As `decode`, by the flow's equations; ``part`` of what they give layers is drawn, sized as a gain."""
+        config, (flow, unexplained) = self.config, self.flow.solve(equations)
+        told = torch.cat((flow, unexplained.unsqueeze(2)), dim=2).flatten(1, 2)  # (B, 3 W, h, w)
+        features = torch.cat((self.texture(frame), equations.gain * motion, told), dim=1)  # (B, C, h, w)
         cells = self.decoder(features)  # (B, C, h, w), or of the decoder's own resolution
         if config.skip == "layers":
-            flow = features[:, config.texture_channels + config.shape_channels :]  # (B, 3 W, h, w)
             own = OwnCells(
                 self.flow, equations, config.flow_layer_windows_cells, config.flow_affine_windows_cells
             )
-            layers: Tensor = self.head(cells, flow, self._whole_cells(frame, features), own, part)
-            return layers  # (B, 8, H, W)
-        decoded: Tensor = self.head(cells)  # (B, 5, H, W)
+            rows, columns = (config.encoder_stride * count for count in cells.shape[2:])
+            layers: Layers = self.head(cells, flow, self._whole(frame, rows, columns), own, part)
+            return layers
+        displacement, change = torch.split(self.head(cells), [2, 3], dim=1)  # (B, each, H, W)
         # The head's displacement is in cells, so that all its outputs are of the order of one.
-        return torch.cat((config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
+        return Warped(config.decoder_scale * displacement, change)
 
-    def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
+    def draw(self, frame: Tensor, decoded: Decoded) -> Tensor:
         """Apply the output of `decode` to its frame, B x 3 x H x W in [0, 1] -> magnified frame, B x 3 x H x W."""
-        height, width = frame.shape[2:]
-        decoded = decoded[:, :, :height, :width]  # (B, N, H, W)
-        if self.config.skip == "layers":
-            return draw_layers(frame, decoded)[0]
-        return warp(frame, decoded[:, :2]) + decoded[:, 2:]
+        return self.draw_with_displacement(frame, decoded)[0]
 
-    def draw_with_displacement(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    def draw_with_displacement(self, frame: Tensor, decoded: Decoded) -> tuple[Tensor, Tensor]:
         """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W."""
-        decoded = decoded[:, :, : frame.shape[2], : frame.shape[3]]
-        if self.config.skip == "layers":
-            return draw_layers(frame, decoded)
-        return self.draw(frame, decoded), decoded[:, :2]
+        height, width = frame.shape[2:]
+        if isinstance(decoded, Layers):
+            centred, added_px = draw_layers(
+                self._whole(frame, *decoded.mask.shape[2:]), decoded, (height, width)
+            )
+            return centred[:, :, :height, :width] + 0.5, added_px[:, :, :height, :width]
+        displacement_px, change = (each[:, :, :height, :width] for each in decoded)
+        return warp(frame, displacement_px) + change, displacement_px
 
-    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
+    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Decoded:
         """Output of `decode` for a frame and its difference to the reference.
 
         Args:
@@ -232,15 +238,10 @@ class RealtimeNetwork(nn.Module):
             frame, self.decode_pair(frame, (frame_px - reference_px) / 255.0, amplification)
         )
 
-    def _whole_cells(self, frame: Tensor, cells: Tensor) -> Tensor:
-        """The frame less 0.5, zero beyond it, up to whole cells: B x 3 x H x W -> B x 3 x (h stride) x (w stride)."""
-        stride, before = (
-            self.config.encoder_stride,
-            (self.config.encoder_kernel - self.config.encoder_stride) // 2,
-        )
-        # By the cells' own number: whoever infers the graph's shapes then sees that both agree.
-        rows, columns = (stride * count + before for count in cells.shape[2:])
-        return self._pad(frame - 0.5)[:, :, before:rows, before:columns]
+    def _whole(self, frame: Tensor, rows: int, columns: int) -> Tensor:
+        """The frame less 0.5, zero beyond it, up to whole cells: B x 3 x H x W -> B x 3 x rows x columns."""
+        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
+        return self._pad(frame - 0.5)[:, :, before : before + rows, before : before + columns]
 
     def _pad(self, x: Tensor) -> Tensor:
         # The same padding for every size: right and below there is room for a last, partly filled cell, so that

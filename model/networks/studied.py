@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tremorscope.model.networks.blocks import ResidualBlock
-from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
+from tremorscope.model.networks.realtime import Decoded, RealtimeConfig, RealtimeNetwork
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StudiedNetwork(RealtimeNetwork):
         )
         return texture
 
-    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
+    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Decoded:
         """Decoder output, as in `RealtimeNetwork`; a non-linear encoder subtracts the features of two frames."""
         if not self.encoder_blocks:
             return super().decode_pair(frame, difference, amplification)
@@ -70,9 +70,7 @@ class StudiedNetwork(RealtimeNetwork):
         )
         halfway = frame - 0.5 * difference
         equations = self.flow.equations(halfway, linear, gain, self.shape_encoder.weight, frame)
-        # (B, C, h, w) each, the last B x 3 W
-        features = [self.texture(frame), gain * motion, self.flow.solve(equations)]
-        return self.decode_features(torch.cat(features, dim=1), frame, equations)
+        return self.decode_features(frame, motion, equations)
 
 
 def _deep(channels: int, blocks: int) -> nn.Module:

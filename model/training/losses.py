@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tremorscope.model.networks.families import Network
+from tremorscope.model.networks.layered import Layers
 from tremorscope.model.pairs.layer_truth import LayerTruth, around
 from tremorscope.model.pairs.pairs import Pairs
 
@@ -39,19 +40,19 @@ def displacement_loss(
     return _mean_error(added_px, truth_px, border_px, weight)
 
 
-def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Tensor, Tensor]:
+def layer_losses(decoded: Layers, truth: LayerTruth, border_px: int) -> tuple[Tensor, Tensor]:
     """Errors of the two layers inside the border: of their displacements in px, and of mask and hidden background.
 
     The losses of the picture and of its displacement do not separate the layers: a network trained by them alone uses
     one layer, and stretches the background over the area that it should uncover.
 
     Args:
-        decoded: B x 8 x P x P, as `RealtimeNetwork.decode` gives it where its skip is layers.
+        decoded: of the frames.
         truth: of the same pairs.
         border_px: width of the border that is left out.
     """
     inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
-    upper_px, lower_px, mask, filled = torch.split(decoded[inner], [2, 2, 1, 3], dim=1)  # (B, each, p, p)
+    upper_px, lower_px, mask, filled = (each[inner] for each in decoded)  # (B, each, p, p)
     counts, covered = truth.upper_counts[inner], truth.mask[inner]  # (B, 1, p, p) each
     upper = _weighted((upper_px - truth.upper_px[inner]).abs(), counts)
     lower = F.l1_loss(lower_px, truth.lower_px[inner])

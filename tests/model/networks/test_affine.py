@@ -30,11 +30,11 @@ def test_a_linear_displacement_is_found_in_every_cell_up_to_the_border(window: i
     pairs = [along_x * along_x, along_x * along_y, along_y * along_y, along_x * motion, along_y * motion]
     weight = 0.5 + torch.rand(ROWS, COLUMNS, generator=rng)
     products = torch.stack([*(weight * each.sum(dim=0) for each in pairs), weight])[None]
-    off = (solved(in_the_middle(products, (window,))) - true).abs()
+    off = (solved(in_the_middle(products, window)) - true).abs()
     assert off.max() < 0.03  # in the corners
     assert off[:, 13:-13, 13:-13].max() < 0.002
 
 
 def test_without_texture_there_is_no_displacement_and_nothing_is_divided_by_zero() -> None:
-    found = in_the_middle(torch.zeros(1, 6, ROWS, COLUMNS), (7, 13))
+    found = in_the_middle(torch.zeros(1, 6, ROWS, COLUMNS), 13)
     assert torch.equal(found, torch.zeros_like(found))

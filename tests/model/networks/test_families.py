@@ -190,9 +190,8 @@ def test_least_squares_finds_the_displacement_of_texture(shift_px: tuple[float, 
             torch.full((1, 1, 1, 1), 4.0),
             network.shape_encoder.weight,
         )
-        found = network.flow.solve(equations)[0, :, 4:-4, 4:-4]
-    for window in range(3):
-        x, y, unexplained = found[3 * window : 3 * window + 3]
+        displacements, shares = (each[0, ..., 4:-4, 4:-4] for each in network.flow.solve(equations))
+    for (x, y), unexplained in zip(displacements, shares, strict=True):
         # Four times the displacement in cells of four pixels is the displacement in pixels.
         assert float((x.median() - shift_px[0]).abs()) < 0.03 * math.hypot(*shift_px)
         assert float((y.median() - shift_px[1]).abs()) < 0.03 * math.hypot(*shift_px)
