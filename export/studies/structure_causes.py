@@ -25,7 +25,7 @@ from tremorscope.model.evaluation.straightness import NOISE_GREY_LEVELS, centre_
 from tremorscope.model.evaluation.structures import Cables, CentreLine, Lattice, StructureScene, structures
 from tremorscope.model.networks.flow import LeastSquaresFlow, warp
 from tremorscope.model.networks.own_cells import OwnCells
-from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.model.networks.realtime import RealtimeNetwork, Warped
 from tremorscope.model.networks.weights import load_weights
 
 KINDS = ("cable 2.4 px", "lattice 5 px")
@@ -75,6 +75,7 @@ def answers(
     added_px = (conditions.target_px - conditions.displacement_px) * direction(scene)
     covered = torch.from_numpy(scene.coverage(conditions.target_px)).float()[None, None]
     behind = as_tensor(scene.background)
+    assert isinstance(decoded, Warped)
     own_px, change = decoded
     return {
         "the network": network.draw(moved, decoded),

@@ -110,7 +110,9 @@ class LeastSquaresFlow:
         weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
         weighted = equations.products.detach().repeat_interleave(weights.shape[1], dim=0) * weight
         averaged = weighted_averages(weighted, weight, windows)
-        found = [_solved(torch.stack(averaged, dim=2), equations.flat)[0]] if windows else []  # (B L, W, 2, h, w)
+        found = (
+            [_solved(torch.stack(averaged, dim=2), equations.flat)[0]] if windows else []
+        )  # (B L, W, 2, h, w)
         wide = averaged[-1] if windows else None
         varying = [_varying(weighted, weight, side, equations.flat, wide) for side in affine_windows]
         found += [each.unsqueeze(1) for each in varying]

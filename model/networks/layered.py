@@ -16,7 +16,7 @@ from tremorscope.model.networks.guide import beside, follow_colours
 from tremorscope.model.networks.own_cells import EVIDENCE_CELLS, OwnCells
 
 
-class Layers(NamedTuple):
+class FrameLayers(NamedTuple):
     """Two layers of a frame, on the frame as it is, where the edges are seen; each moves by its own displacement.
 
     All have H x W rounded up to whole cells.
@@ -33,7 +33,7 @@ class Layers(NamedTuple):
 
 
 def draw_layers(
-    picture: Tensor, layers: Layers, filmed_px: tuple[int, int] | None = None
+    picture: Tensor, layers: FrameLayers, filmed_px: tuple[int, int] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Composite two layers of a picture, each warped by its own displacement, and the mask and the fill with them.
 
@@ -74,7 +74,7 @@ class LayersHead(nn.Module):
 
     def forward(
         self, cells: Tensor, flow: Tensor, centred: Tensor, own: OwnCells, part: Tensor | None = None
-    ) -> Layers:
+    ) -> FrameLayers:
         """The output of `RealtimeNetwork.decode`.
 
         Args:
@@ -105,7 +105,7 @@ class LayersHead(nn.Module):
         mask = mask.sigmoid()  # (B, 1, H, W)
         behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
         filled = self._between(uncovers) * mask * (behind - centred)
-        return Layers(self._between(upper), self._between(lower), mask, filled)
+        return FrameLayers(self._between(upper), self._between(lower), mask, filled)
 
     def _measured(
         self,
@@ -127,10 +127,14 @@ class LayersHead(nn.Module):
             more = _more(trust, own.out_of_place(_shares((coarse + more)[:, :1].sigmoid()), told))
         colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
         slope, level = _mask(coarse + more, colours, _MASK_CELLS_LEARNED if learns else _MASK_CELLS)
-        share = (_STEEP * ((slope * colours).sum(dim=1, keepdim=True) + level - 0.5)).sigmoid()  # (B, 1, h, w)
+        share = (
+            _STEEP * ((slope * colours).sum(dim=1, keepdim=True) + level - 0.5)
+        ).sigmoid()  # (B, 1, h, w)
         measured_px = own.measured(_shares(share), told)  # (B, 2, W, 2, h, w)
         measured = own.in_cells(measured_px).unbind(1)  # (B, W, 2, h, w) each
-        counts = (None, None) if learns else own.unmixed(measured_px, _shares(share)).unbind(1)  # (B, W, h, w) each
+        counts = (
+            (None, None) if learns else own.unmixed(measured_px, _shares(share)).unbind(1)
+        )  # (B, W, h, w) each
         upper, lower = map(self._displacement, layers, (flow, flow), measured, counts)  # (B, 2, h, w) each
         return slope, level, upper, lower
 
@@ -151,7 +155,9 @@ class LayersHead(nn.Module):
         of_all, of_own, of_zero = torch.split(weights, [flow.shape[1], own.shape[1], 1], dim=1)
         if counts is not None:
             of_own = of_own * counts
-        summed = (of_all.unsqueeze(2) * flow).sum(dim=1) + (of_own.unsqueeze(2) * own).sum(dim=1)  # (B, 2, h, w)
+        summed = (of_all.unsqueeze(2) * flow).sum(dim=1) + (of_own.unsqueeze(2) * own).sum(
+            dim=1
+        )  # (B, 2, h, w)
         together = of_all.sum(dim=1, keepdim=True) + of_own.sum(dim=1, keepdim=True) + of_zero
         return residual + summed / together
 

@@ -44,7 +44,7 @@ class Told(NamedTuple):
     left: Tensor
     """Energy of each cell's motion that each layer leaves: B x L x h x w."""
     usual: Tensor
-    """What is left of the cells around, B x 1 x h x w."""
+    """Energy that is usually left around each cell: B x 1 x h x w."""
     evidence: Tensor
     """Which of two layers explains a cell, over the cell and over two windows around it: B x 3 x h x w.
 
@@ -100,7 +100,9 @@ class OwnCells:
         first, second = torch.split(told.left, [1, 1], dim=1)
         weights = self._weights(shares[:, :1], first) + _LEAST_SHARE
         near = self.left_by(self.flow.within(self._plain, weights, (_NEAR_CELLS,))[:, 0])  # (B, 1, h, w)
-        return self._evidence(torch.cat((torch.minimum(first, _NEAR_COUNTS * near), second), dim=1), told.usual)
+        return self._evidence(
+            torch.cat((torch.minimum(first, _NEAR_COUNTS * near), second), dim=1), told.usual
+        )
 
     def _evidence(self, left: Tensor, usual: Tensor) -> Tensor:
         found, around = [], left
@@ -117,14 +119,16 @@ class OwnCells:
         return self.flow.in_cells(measured_px, self.equations.gain.detach())
 
     def unmixed(self, measured_px: Tensor, shares: Tensor) -> Tensor:
-        """How much each window's displacement of each layer counts, from 0 to 1: B x L x W x h x w.
+        """Part, up to 1, for which each window's displacement of each layer counts: B x L x W x h x w.
 
         Large windows average more noise away. Where one leaves several times what another leaves, it holds parts that
         move differently. Displacements are those that `measured` gave for the shares.
         """
         windows = measured_px.shape[2]
         weights = shares.detach().square() + _DOUBT_LEAST  # (B, L, h, w)
-        left = self.left_by(measured_px.flatten(1, 2)) * weights.repeat_interleave(windows, dim=1)  # (B, L W, h, w)
+        left = self.left_by(measured_px.flatten(1, 2)) * weights.repeat_interleave(
+            windows, dim=1
+        )  # (B, L W, h, w)
         left = torch.unflatten(average(left, _NEAR_CELLS), 1, (-1, windows))  # (B, L, W, h, w)
         left = left / average(weights, _NEAR_CELLS).unsqueeze(2) + _DOUBT_NOISE * self._noise
         counts = (_DOUBT_TIMES * left.amin(dim=2, keepdim=True) / left).clamp(max=1.0)

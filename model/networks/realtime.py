@@ -18,7 +18,7 @@ from tremorscope.model.networks.blocks import (
     dilated_convolutions,
 )
 from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, warp
-from tremorscope.model.networks.layered import Layers, LayersHead, draw_layers
+from tremorscope.model.networks.layered import FrameLayers, LayersHead, draw_layers
 from tremorscope.model.networks.own_cells import OwnCells
 from tremorscope.model.networks.slopes import smooth_kernels
 
@@ -56,7 +56,7 @@ class RealtimeConfig:
     flow_layer_windows_cells: tuple[int, ...] = ()
     """The same, for each layer of the skip layers over its own cells, as the mask has them; not features."""
     flow_affine_windows_cells: tuple[int, ...] = ()
-    """Sides, two or four times an odd number, of windows as those, over which a layer's displacement may vary linearly."""
+    """Sides, two or four times an odd number, of such windows over which a layer's displacement may vary linearly."""
     flow_rounds: int = 3
     """Rounds that tell cells apart by the layer whose displacement explains them, before layers are measured."""
     flow_affine_lead: float = 0.0
@@ -81,7 +81,7 @@ class RealtimeConfig:
             raise ValueError("decoder_scale must be a multiple of encoder_stride")
         if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
             raise ValueError("encoder_kernel must be encoder_stride plus an even number")
-        if any(side % 8 in (0, 1, 3, 5, 7) for side in self.flow_affine_windows_cells):
+        if any(side % 2 or side % 8 == 0 for side in self.flow_affine_windows_cells):
             raise ValueError("flow_affine_windows_cells: sides must be two or four times an odd number")
         if self.skip == "layers" and not (self.flow_layer_windows_cells and self.flow_affine_windows_cells):
             raise ValueError("skip: layers needs flow_layer_windows_cells and flow_affine_windows_cells")
@@ -105,8 +105,8 @@ class Warped(NamedTuple):
     """Change of the colours after that: B x 3 x H x W."""
 
 
-Decoded: TypeAlias = Layers | Warped
-"""What is decoded, by the configured skip."""
+Decoded: TypeAlias = FrameLayers | Warped
+"""Decoder output, by the configured skip."""
 
 
 class RealtimeNetwork(nn.Module):
@@ -195,7 +195,7 @@ class RealtimeNetwork(nn.Module):
                 self.flow, equations, config.flow_layer_windows_cells, config.flow_affine_windows_cells
             )
             rows, columns = (config.encoder_stride * count for count in cells.shape[2:])
-            layers: Layers = self.head(cells, flow, self._whole(frame, rows, columns), own, part)
+            layers: FrameLayers = self.head(cells, flow, self._whole(frame, rows, columns), own, part)
             return layers
         displacement, change = torch.split(self.head(cells), [2, 3], dim=1)  # (B, each, H, W)
         # The head's displacement is in cells, so that all its outputs are of the order of one.
@@ -208,7 +208,7 @@ class RealtimeNetwork(nn.Module):
     def draw_with_displacement(self, frame: Tensor, decoded: Decoded) -> tuple[Tensor, Tensor]:
         """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W."""
         height, width = frame.shape[2:]
-        if isinstance(decoded, Layers):
+        if isinstance(decoded, FrameLayers):
             centred, added_px = draw_layers(
                 self._whole(frame, *decoded.mask.shape[2:]), decoded, (height, width)
             )

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tremorscope.model.networks.families import Network
-from tremorscope.model.networks.layered import Layers
+from tremorscope.model.networks.layered import FrameLayers
 from tremorscope.model.pairs.layer_truth import LayerTruth, around
 from tremorscope.model.pairs.pairs import Pairs
 
@@ -40,7 +40,7 @@ def displacement_loss(
     return _mean_error(added_px, truth_px, border_px, weight)
 
 
-def layer_losses(decoded: Layers, truth: LayerTruth, border_px: int) -> tuple[Tensor, Tensor]:
+def layer_losses(decoded: FrameLayers, truth: LayerTruth, border_px: int) -> tuple[Tensor, Tensor]:
     """Errors of the two layers inside the border: of their displacements in px, and of mask and hidden background.
 
     The losses of the picture and of its displacement do not separate the layers: a network trained by them alone uses

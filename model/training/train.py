@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tremorscope.model.errors import WeightsFault
 from tremorscope.model.networks.baseline import BaselineNetwork
 from tremorscope.model.networks.families import Network, build_network, describe
+from tremorscope.model.networks.layered import FrameLayers
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.model.networks.removal import gated, gates_of, sparsity
 from tremorscope.model.networks.weights import load_weights, save_weights
@@ -199,7 +200,7 @@ class _Objective(nn.Module):
         magnified, added_px = network.draw_with_displacement(pairs.frame, decoded)
         weight = edge_weight(pairs.added_px, schedule.edge_weight)
         error = magnification_loss(magnified, pairs.magnified, border_px, weight)
-        if schedule.layer_weight and pairs.layers is not None:
+        if schedule.layer_weight and pairs.layers is not None and isinstance(decoded, FrameLayers):
             # Without the loss of the composite displacement: at edges it contradicts that of the layers.
             off_px, hidden = layer_losses(decoded, pairs.layers, border_px)
             return error + schedule.displacement_weight * off_px + schedule.layer_weight * hidden, error

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tremorscope.model.networks.layered import Layers, draw_layers
+from tremorscope.model.networks.layered import FrameLayers, draw_layers
 from tremorscope.model.pairs.drawing import draw_picture
 from tremorscope.model.pairs.lattices import Lattices
 from tremorscope.model.pairs.layer_truth import overlay
@@ -57,7 +57,7 @@ def test_drawn_from_its_truth_a_pair_is_what_it_should_become(pictures: list[Ten
     pairs = draw_pairs(pictures, SETTINGS, batch=48, seed=3)
     truth = pairs.layers
     assert truth is not None
-    decoded = Layers(truth.upper_px, truth.lower_px, truth.mask, truth.filled)
+    decoded = FrameLayers(truth.upper_px, truth.lower_px, truth.mask, truth.filled)
     drawn, _ = draw_layers(pairs.frame, decoded)
     inner = (..., slice(12, -12), slice(12, -12))
     off, change = ((each - pairs.magnified)[inner].abs().mean(dim=(1, 2, 3)) for each in (drawn, pairs.frame))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tremorscope.model.networks.layered import Layers, draw_layers
+from tremorscope.model.networks.layered import FrameLayers, draw_layers
 from tremorscope.model.pairs.layer_truth import LayerTruth
 from tremorscope.model.pairs.pairs import Pairs, draw_pairs
 from tremorscope.model.pairs.settings import PairSettings
@@ -23,7 +23,7 @@ def draw(number: int) -> Pairs:
 
 
 def drawn(truth: LayerTruth, pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
-    return draw_layers(pairs.frame, Layers(truth.upper_px, truth.lower_px, truth.mask, truth.filled))
+    return draw_layers(pairs.frame, FrameLayers(truth.upper_px, truth.lower_px, truth.mask, truth.filled))
 
 
 @pytest.mark.parametrize("use", range(8))
