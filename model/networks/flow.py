@@ -110,20 +110,18 @@ class LeastSquaresFlow:
         weight = weights.detach().flatten(0, 1).unsqueeze(1)  # (B L, 1, h, w)
         weighted = equations.products.detach().repeat_interleave(weights.shape[1], dim=0) * weight
         averaged = weighted_averages(weighted, weight, windows)
-        found = (
-            [_solved(torch.stack(averaged, dim=2), equations.flat)[0]] if windows else []
-        )  # (B L, W, 2, h, w)
         wide = averaged[-1] if windows else None
-        varying = [_varying(weighted, weight, side, equations.flat, wide) for side in affine_windows]
-        found += [each.unsqueeze(1) for each in varying]
+        found = [
+            _varying(weighted, weight, side, equations.flat, wide).unsqueeze(1) for side in affine_windows
+        ]
+        if windows:
+            found.insert(0, _solved(torch.stack(averaged, dim=2), equations.flat)[0])  # (B L, W, 2, h, w)
         return torch.unflatten(torch.cat(found, dim=1), 0, (-1, weights.shape[1]))
 
     def in_cells(self, displacements_px: Tensor, gain: Tensor) -> Tensor:
-        """Displacements, B x ... x 2 x h x w in px, times the gain in cells."""
-        cells_a_px = gain / self.stride
-        while cells_a_px.dim() < displacements_px.dim():
-            cells_a_px = cells_a_px.unsqueeze(1)
-        return (displacements_px * cells_a_px).clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
+        """Displacements in px, B x W x 2 x h x w, times the gain in cells."""
+        cells = displacements_px * (gain / self.stride).unsqueeze(1)
+        return cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
 
 
 def _varying(weighted: Tensor, weight: Tensor, side: int, flat: Tensor, wide: Tensor | None) -> Tensor:

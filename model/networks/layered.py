@@ -17,10 +17,7 @@ from tremorscope.model.networks.own_cells import EVIDENCE_CELLS, OwnCells
 
 
 class FrameLayers(NamedTuple):
-    """Two layers of a frame, on the frame as it is, where the edges are seen; each moves by its own displacement.
-
-    All have H x W rounded up to whole cells.
-    """
+    """Two layers of a frame, on it as it is, where the edges are seen; H and W are rounded up to whole cells."""
 
     upper_px: Tensor
     """Displacement of the upper layer (x, y) in px: B x 2 x H x W."""
@@ -131,7 +128,7 @@ class LayersHead(nn.Module):
             _STEEP * ((slope * colours).sum(dim=1, keepdim=True) + level - 0.5)
         ).sigmoid()  # (B, 1, h, w)
         measured_px = own.measured(_shares(share), told)  # (B, 2, W, 2, h, w)
-        measured = own.in_cells(measured_px).unbind(1)  # (B, W, 2, h, w) each
+        measured = map(own.in_cells, measured_px.unbind(1))  # (B, W, 2, h, w) each
         counts = (
             (None, None) if learns else own.unmixed(measured_px, _shares(share)).unbind(1)
         )  # (B, W, h, w) each

@@ -29,9 +29,8 @@ _NEAR_CELLS = 3
 """Side of the window of the displacement right around a cell."""
 _NEAR_COUNTS = 1.1
 """Weight of what that leaves: it has more freedom than that of a wide window."""
-_DOUBT_TIMES, _DOUBT_SQUARED, _DOUBT_NOISE, _DOUBT_LEAST = 4.0, 2, 0.3, 1e-3
-"""A window that leaves more than so many times what the best does counts less, by that so often squared; noise; least
-weight."""
+_DOUBT_TIMES, _DOUBT_NOISE, _DOUBT_LEAST = 4.0, 0.3, 1e-3
+"""A window that leaves more than so many times what the best does counts less; noise; least weight."""
 _AROUND_CELLS = 25
 """Side of the window whose mean says how well a layer's cells are explained."""
 EVIDENCE_CELLS = (1, 3, 3)
@@ -46,11 +45,8 @@ class Told(NamedTuple):
     usual: Tensor
     """Energy that is usually left around each cell: B x 1 x h x w."""
     evidence: Tensor
-    """Which of two layers explains a cell, over the cell and over two windows around it: B x 3 x h x w.
-
-    It is 1 where the first layer alone explains the motion and - 1 where the second does; 0 where both explain it
-    alike, or noise decides.
-    """
+    """1 where the first of two layers alone explains the motion of a cell, and of two windows around it, - 1 where the
+    second does; 0 where both explain it alike, or noise decides: B x 3 x h x w."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,7 @@ class OwnCells:
             inside = inside.square()
         # Filters reach over a part's rim; a thin part has nothing else.
         weights = self._weights(shares, told and told.left) * (_RIM + inside) + _LEAST_SHARE
-        widest = self.flow.within(self._plain, weights, (), self.affine_windows[-1:])  # (B, L, 1, 2, h, w)
-        left = self.left_by(widest[:, :, 0])
+        left = self.left_by(self.flow.within(self._plain, weights, (), self.affine_windows[-1:])[:, :, 0])
         usual = _mean((weights * left).sum(dim=1, keepdim=True), weights.sum(dim=1, keepdim=True))
         return Told(left, usual, self._evidence(left, usual))
 
@@ -115,7 +110,7 @@ class OwnCells:
         return torch.cat(found, dim=1) / (1.0 + usual / (_MUCH_NOISE * self._noise))
 
     def in_cells(self, measured_px: Tensor) -> Tensor:
-        """Displacements that `measured` gave, times the gain in cells."""
+        """Displacements that `measured` gave for a layer, B x W x 2 x h x w, times the gain in cells."""
         return self.flow.in_cells(measured_px, self.equations.gain.detach())
 
     def unmixed(self, measured_px: Tensor, shares: Tensor) -> Tensor:
@@ -132,9 +127,7 @@ class OwnCells:
         left = torch.unflatten(average(left, _NEAR_CELLS), 1, (-1, windows))  # (B, L, W, h, w)
         left = left / average(weights, _NEAR_CELLS).unsqueeze(2) + _DOUBT_NOISE * self._noise
         counts = (_DOUBT_TIMES * left.amin(dim=2, keepdim=True) / left).clamp(max=1.0)
-        for _ in range(_DOUBT_SQUARED):
-            counts = counts.square()
-        return counts
+        return counts.square().square()
 
     def left_by(self, displacements_px: Tensor) -> Tensor:
         """Energy of each cell's motion that displacements leave unexplained: B x L x 2 x h x w -> B x L x h x w."""

@@ -178,8 +178,8 @@ class RealtimeNetwork(nn.Module):
             # A mask is learned where it shows, from a pixel added on. Training itself sees each gain as it is.
             sure = gain.clamp(min=_SURE_GAIN)
             gain, part = sure, gain / sure
-        picture = frame if halfway is None else halfway  # (B, 3, H, W)
-        equations = self.flow.equations(picture, motion, gain, self.shape_encoder.weight, frame)
+        halfway = frame if halfway is None else halfway
+        equations = self.flow.equations(halfway, motion, gain, self.shape_encoder.weight, frame)
         return self.decode_features(frame, motion, equations, part)
 
     def decode_features(
@@ -191,9 +191,8 @@ class RealtimeNetwork(nn.Module):
         features = torch.cat((self.texture(frame), equations.gain * motion, told), dim=1)  # (B, C, h, w)
         cells = self.decoder(features)  # (B, C, h, w), or of the decoder's own resolution
         if config.skip == "layers":
-            own = OwnCells(
-                self.flow, equations, config.flow_layer_windows_cells, config.flow_affine_windows_cells
-            )
+            windows = config.flow_layer_windows_cells, config.flow_affine_windows_cells
+            own = OwnCells(self.flow, equations, *windows)
             rows, columns = (config.encoder_stride * count for count in cells.shape[2:])
             layers: FrameLayers = self.head(cells, flow, self._whole(frame, rows, columns), own, part)
             return layers
@@ -209,9 +208,8 @@ class RealtimeNetwork(nn.Module):
         """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W."""
         height, width = frame.shape[2:]
         if isinstance(decoded, FrameLayers):
-            centred, added_px = draw_layers(
-                self._whole(frame, *decoded.mask.shape[2:]), decoded, (height, width)
-            )
+            whole = self._whole(frame, *decoded.mask.shape[2:])
+            centred, added_px = draw_layers(whole, decoded, (height, width))
             return centred[:, :, :height, :width] + 0.5, added_px[:, :, :height, :width]
         displacement_px, change = (each[:, :, :height, :width] for each in decoded)
         return warp(frame, displacement_px) + change, displacement_px
