@@ -137,7 +137,7 @@ def large_part_error(
     equations = flow.equations((moved + still) / 2, motion, gain, kernels, moved)
     share = F.avg_pool2d(torch.from_numpy(scene.coverage(displacement_px)).float()[None, None], 4)
     own = OwnCells(flow, equations, OWN, AFFINE)
-    found = 4 * own.in_cells(own.measured(share))[0, 0]  # (W, 2, 64, 64)
+    found = 4 * own.in_cells(own.measured(share)[:, 0])[0]  # (W, 2, 64, 64)
     true = F.avg_pool2d((_LANDS_PX - displacement_px) * VARYING[kind], 4)
     inside = share[0, 0] > 0.99
     error: np.ndarray = (found - true).norm(dim=1)[:, inside].mean(dim=1).numpy()

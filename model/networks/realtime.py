@@ -168,7 +168,7 @@ class RealtimeNetwork(nn.Module):
             motion: B x C x h x w, as `motion` encodes it.
             gain: B x 1 x 1 x 1, or B x 1 x h x w where it differs from cell to cell.
             halfway: the mean of frame and reference, where there is one reference, sized as the frame; or its slopes,
-                as `model.networks.flow.slopes` gives them.
+                as `model.networks.slopes.slopes` gives them.
 
         Returns:
             By the configured skip, with H and W rounded up to whole cells; all zero changes nothing.
